@@ -1,0 +1,3 @@
+//! Hypersphere's tensor engine.
+pub mod par;
+pub mod rng;
