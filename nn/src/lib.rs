@@ -1,1 +1,7 @@
-//! placeholder
+//! Layers, networks, initialisers, optimizers and schedules.
+
+mod init;
+mod module;
+
+pub use init::Init;
+pub use module::{Module, Pass, Scope};

@@ -1,0 +1,175 @@
+//! The two types the engine computes in. Training runs in `f32`; gradient checks run the very
+//! same code in `f64`.
+
+use std::fmt::{Debug, Display};
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// A matrix operand for [`Float::gemm`]: the first element and the two strides, in elements.
+pub type Strided<P> = (P, isize, isize);
+
+/// `f32` or `f64`.
+pub trait Float:
+    bytemuck::Pod
+    + Debug
+    + Display
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + Sum
+    + 'static
+{
+    /// `"f32"` or `"f64"`.
+    const NAME: &'static str;
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// The distance from 1 to the next larger number.
+    const EPSILON: Self;
+    /// −∞, the neutral element of the maximum.
+    const NEG_INFINITY: Self;
+
+    /// The nearest number of this type.
+    fn of(x: f64) -> Self;
+    /// The same number as an `f64`.
+    fn to_f64(self) -> f64;
+    /// The bits, widened to 64, for comparisons that mean "the same bits".
+    fn to_bits64(self) -> u64;
+
+    /// eˣ.
+    fn exp(self) -> Self;
+    /// eˣ − 1, exact near 0.
+    fn exp_m1(self) -> Self;
+    /// The natural logarithm.
+    fn ln(self) -> Self;
+    /// ln(1 + x), exact near 0.
+    fn ln_1p(self) -> Self;
+    /// √x.
+    fn sqrt(self) -> Self;
+    /// |x|.
+    fn abs(self) -> Self;
+    /// The hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// The sine.
+    fn sin(self) -> Self;
+    /// The cosine.
+    fn cos(self) -> Self;
+    /// The angle in `[0, π]` whose cosine is x.
+    fn acos(self) -> Self;
+    /// The error function 2/√π ∫₀ˣ e^(−t²) dt.
+    fn erf(self) -> Self;
+    /// xⁿ for a whole number n.
+    fn powi(self, n: i32) -> Self;
+    /// xʸ.
+    fn powf(self, y: Self) -> Self;
+    /// Neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+
+    /// The larger one. Of a number and a NaN it is the NaN, so that a NaN is never hidden.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self >= other || self != self {
+            self
+        } else {
+            other
+        }
+    }
+    /// The smaller one. Of a number and a NaN it is the NaN.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self <= other || self != self {
+            self
+        } else {
+            other
+        }
+    }
+
+    /// `C = αAB + βC` on one thread, for `A` of `[m, k]`, `B` of `[k, n]` and `C` of `[m, n]`.
+    /// With β = 0, `C` is written without being read.
+    ///
+    /// # Safety
+    /// All elements that the sizes and strides reach must be valid for reading, those of `C` for
+    /// writing, and `C` must overlap neither operand nor itself.
+    unsafe fn gemm(
+        mkn: [usize; 3],
+        alpha: Self,
+        a: Strided<*const Self>,
+        b: Strided<*const Self>,
+        beta: Self,
+        c: Strided<*mut Self>,
+    );
+}
+
+macro_rules! float {
+    ($t:ident, $gemm:ident, $erf:ident) => {
+        impl Float for $t {
+            const NAME: &'static str = stringify!($t);
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const EPSILON: Self = $t::EPSILON;
+            const NEG_INFINITY: Self = $t::NEG_INFINITY;
+
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                f64::from(self)
+            }
+            #[inline(always)]
+            fn to_bits64(self) -> u64 {
+                self.to_bits().into()
+            }
+            float!(@forward $t: exp exp_m1 ln ln_1p sqrt abs tanh sin cos acos);
+            #[inline(always)]
+            fn erf(self) -> Self {
+                libm::$erf(self)
+            }
+            #[inline(always)]
+            fn powi(self, n: i32) -> Self {
+                $t::powi(self, n)
+            }
+            #[inline(always)]
+            fn powf(self, y: Self) -> Self {
+                $t::powf(self, y)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
+            #[inline]
+            unsafe fn gemm(
+                [m, k, n]: [usize; 3],
+                alpha: Self,
+                (a, ars, acs): Strided<*const Self>,
+                (b, brs, bcs): Strided<*const Self>,
+                beta: Self,
+                (c, crs, ccs): Strided<*mut Self>,
+            ) {
+                // SAFETY: the caller's promise is the one that matrixmultiply asks for.
+                unsafe {
+                    matrixmultiply::$gemm(m, k, n, alpha, a, ars, acs, b, brs, bcs, beta, c, crs, ccs)
+                }
+            }
+        }
+    };
+    (@forward $t:ident: $($f:ident)*) => {$(
+        #[inline(always)]
+        fn $f(self) -> Self {
+            $t::$f(self)
+        }
+    )*};
+}
+float!(f32, sgemm, erff);
+float!(f64, dgemm, erf);

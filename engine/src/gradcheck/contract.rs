@@ -1,0 +1,213 @@
+//! Everything an operation promises, checked on each of its cases.
+
+use super::{Case, Gen, Kind, Report, difference};
+use crate::error::Result;
+use crate::float::Float;
+use crate::op::Op;
+use crate::par;
+use crate::rng::{Key, Rng};
+use crate::tensor::Tensor;
+use std::time::Instant;
+
+/// Runs all checks on all cases of an operation.
+pub fn check<O: Op<N>, const N: usize>(seed: u64) -> Report {
+    let started = Instant::now();
+    let mut report = Report::new(O::NAME);
+    for (i, case) in O::cases(&mut Gen::new(seed, O::NAME)).iter().enumerate() {
+        report.cases += 1;
+        let rng = &mut Key::new(seed).named(O::NAME).at(i as u64).rng();
+        if let Err(refusal) = check_case(case, &mut report, rng) {
+            report.fail(Kind::Refused, &case.name, refusal.to_string());
+        }
+    }
+    report.time = started.elapsed();
+    report
+}
+
+fn check_case<O: Op<N>, const N: usize>(
+    case: &Case<O, N>,
+    report: &mut Report,
+    rng: &mut Rng,
+) -> Result<()> {
+    let before: Vec<_> = case.inputs.iter().map(Tensor::bits).collect();
+    derivative(case, report, rng)?;
+    needs(case, report, rng)?;
+    linearity(case, report, rng)?;
+    if case.inputs.iter().map(Tensor::bits).ne(before) {
+        report.fail(Kind::Linearity, &case.name, "an input was changed".into());
+    }
+    precision(case, report, rng)?;
+    threads(case, report, rng)
+}
+
+/// The value and the wanted gradients of the case's operation.
+fn run<O: Op<N>, T: Float, const N: usize>(
+    op: &O,
+    inputs: &[Tensor<T>; N],
+    dy: &Tensor<T>,
+    need: [bool; N],
+) -> Result<(Tensor<T>, [Option<Tensor<T>>; N])> {
+    let (y, saved) = op.forward(inputs.each_ref())?;
+    Ok((y, op.backward(saved, dy.clone(), need)))
+}
+
+fn cotangent<O: Op<N>, const N: usize>(case: &Case<O, N>, rng: &mut Rng) -> Result<Tensor<f64>> {
+    let (y, _) = case.op.forward(case.inputs.each_ref())?;
+    Ok(Tensor::from_fn(y.shape(), |_| rng.normal()))
+}
+
+pub(super) fn derivative<O: Op<N>, const N: usize>(
+    case: &Case<O, N>,
+    report: &mut Report,
+    rng: &mut Rng,
+) -> Result<()> {
+    let dy = cotangent(case, rng)?;
+    let (_, gradients) = run(&case.op, &case.inputs, &dy, [true; N])?;
+    let gradients: Vec<_> = gradients.into_iter().flatten().collect();
+    let shapes = |tensors: &[Tensor<f64>]| tensors.iter().map(Tensor::shape).collect::<Vec<_>>();
+    let (found, expected) = (shapes(&gradients), shapes(&case.inputs));
+    if found != expected {
+        let found = format!("gradients of shapes {found:?} for inputs of {expected:?}");
+        report.fail(Kind::Derivative, &case.name, found);
+        return Ok(());
+    }
+    let forward = |x: &[Tensor<f64>]| {
+        let x: [&Tensor<f64>; N] = std::array::from_fn(|i| &x[i]);
+        case.op.forward(x).map(|(y, _)| y)
+    };
+    let worst = difference::compare(&forward, &case.inputs, &dy, &gradients, case.step, rng)?;
+    report.derivative(&case.name, worst);
+    Ok(())
+}
+
+fn needs<O: Op<N>, const N: usize>(
+    case: &Case<O, N>,
+    report: &mut Report,
+    rng: &mut Rng,
+) -> Result<()> {
+    let dy = cotangent(case, rng)?;
+    let (_, full) = run(&case.op, &case.inputs, &dy, [true; N])?;
+    for mask in 1..(1usize << N) {
+        let need: [bool; N] = std::array::from_fn(|i| mask >> i & 1 == 1);
+        let (_, part) = run(&case.op, &case.inputs, &dy, need)?;
+        for i in 0..N {
+            let found = match (&part[i], need[i]) {
+                (None, false) => continue,
+                (Some(dx), true) if Some(dx.bits()) == full[i].as_ref().map(Tensor::bits) => {
+                    continue;
+                }
+                (None, true) => "no gradient where one was asked for",
+                (Some(_), false) => "a gradient where none was asked for",
+                (Some(_), true) => "another gradient than with all asked for",
+            };
+            let found = format!("input {i}, need {need:?}: {found}");
+            report.fail(Kind::Needs, &case.name, found);
+        }
+    }
+    Ok(())
+}
+
+fn linearity<O: Op<N>, const N: usize>(
+    case: &Case<O, N>,
+    report: &mut Report,
+    rng: &mut Rng,
+) -> Result<()> {
+    let (a, b) = (rng.range(0.5, 2.0), rng.range(-2.0, -0.5));
+    let (p, q) = (cotangent(case, rng)?, cotangent(case, rng)?);
+    let combine = |p: &Tensor<f64>, q: &Tensor<f64>| {
+        let mut sum = p.clone();
+        sum.zip_assign(q, |p, q| a * p + b * q);
+        sum
+    };
+    let gradients = |dy| run(&case.op, &case.inputs, dy, [true; N]).map(|(_, dx)| dx);
+    let (together, p, q) = (gradients(&combine(&p, &q))?, gradients(&p)?, gradients(&q)?);
+    for i in 0..N {
+        if let (Some(together), Some(p), Some(q)) = (&together[i], &p[i], &q[i]) {
+            let sum = combine(p, q);
+            let scale = largest(p) + largest(q);
+            let gap = gap(together, &sum);
+            if !(gap <= 1e-11 * scale.max(1e-300)) && gap != 0.0 {
+                let found = format!("input {i}: backward is not linear in dy (gap {gap:.1e})");
+                report.fail(Kind::Linearity, &case.name, found);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rounding errors of sums grow as the square root of their length; this many times that is
+/// forgiven.
+const ROUNDINGS: f64 = 16.0;
+
+fn precision<O: Op<N>, const N: usize>(
+    case: &Case<O, N>,
+    report: &mut Report,
+    rng: &mut Rng,
+) -> Result<()> {
+    let single = case.inputs.each_ref().map(Tensor::cast::<f32>);
+    let double = single.each_ref().map(Tensor::cast::<f64>);
+    let dy_single = cotangent(case, rng)?.cast::<f32>();
+    let dy_double = dy_single.cast::<f64>();
+    let (y, dx) = run(&case.op, &double, &dy_double, [true; N])?;
+    let (y_single, dx_single) = run(&case.op, &single, &dy_single, [true; N])?;
+    let longest = double.iter().map(Tensor::elements).max().unwrap_or(1);
+    let allowed = ROUNDINGS * f64::from(f32::EPSILON) * (longest as f64).sqrt();
+    let inputs = double.iter().map(largest).fold(0.0, f64::max);
+    let mut compare = |what: String, single: &Tensor<f32>, double: &Tensor<f64>, scale: f64| {
+        let gap = gap(&single.cast(), double);
+        if !(gap <= allowed * scale) {
+            let found = format!("{what} in f32 is {gap:.1e} from f64, of {scale:.1e}");
+            report.fail(Kind::Precision, &case.name, found);
+        }
+    };
+    compare("value".into(), &y_single, &y, largest(&y).max(inputs));
+    for (i, (single, double)) in dx_single.iter().zip(&dx).enumerate() {
+        if let (Some(single), Some(double)) = (single, double) {
+            let scale = largest(double).max(largest(&dy_double));
+            compare(format!("gradient {i}"), single, double, scale);
+        }
+    }
+    Ok(())
+}
+
+fn threads<O: Op<N>, const N: usize>(
+    case: &Case<O, N>,
+    report: &mut Report,
+    rng: &mut Rng,
+) -> Result<()> {
+    let inputs = case.inputs.each_ref().map(Tensor::cast::<f32>);
+    let dy = cotangent(case, rng)?.cast::<f32>();
+    // Cases are small, so the work is split as finely as its shape allows.
+    let bits = |threads: usize| {
+        par::with_threads(threads, || {
+            par::with_smallest_tasks(|| {
+                let outcome = run(&case.op, &inputs, &dy, [true; N]);
+                outcome.map(|(y, dx)| (y.bits(), dx.map(|dx| dx.map(|dx| dx.bits()))))
+            })
+        })
+    };
+    let reference = bits(1)?;
+    for threads in [1, 2, 3, 8] {
+        if bits(threads)? != reference {
+            let found = format!("other bits on {threads} threads than on one");
+            report.fail(Kind::Threads, &case.name, found);
+        }
+    }
+    Ok(())
+}
+
+fn largest(x: &Tensor<f64>) -> f64 {
+    x.data().iter().fold(0.0, |m, x| m.max(x.abs()))
+}
+
+fn gap(a: &Tensor<f64>, b: &Tensor<f64>) -> f64 {
+    let gaps = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs());
+    // A NaN on either side must not look like agreement.
+    gaps.fold(0.0, |m, g| {
+        if g.is_nan() || m.is_nan() {
+            f64::NAN
+        } else {
+            m.max(g)
+        }
+    })
+}

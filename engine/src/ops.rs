@@ -1,0 +1,159 @@
+//! The operations. One file per family; in each, the formula, forward, backward and the cases it
+//! is checked with stand side by side.
+//!
+//! This page is the registry. A line makes the operation callable as a method of [`Var`] (and,
+//! with `try_`, as one that returns its error) and enters it into [`OPERATIONS`], the table
+//! behind the gradient check.
+
+mod arithmetic;
+mod matmul;
+mod pointwise;
+mod reduce;
+
+pub use arithmetic::{Add, Div, Mul, PRelu, Pointwise2, Sub};
+pub use matmul::MatMul;
+pub use pointwise::{
+    Abs, Affine, Clamp, Exp, Gelu, LeakyRelu, Ln, Pointwise, Reads, Recip, Relu, Sigmoid, Softplus,
+    Sqrt, Square, Tanh,
+};
+pub use reduce::{Axes, Mean, Sum};
+
+use crate::error::Result;
+use crate::float::Float;
+use crate::var::{Var, apply};
+
+/// Registers operations and makes their methods:
+/// `Operation[arity] { method try_method (self, inputs; arguments) = constructor; }`.
+macro_rules! operations {
+    ($($op:ty [$n:tt] {$(
+        $(#[$doc:meta])*
+        $method:ident $try_method:ident
+        ($this:ident $(, $input:ident)* $(; $($arg:ident: $type:ty),+)?) = $make:expr;
+    )*})*) => {
+        impl<T: Float> Var<T> {$($(
+            $(#[$doc])*
+            ///
+            /// # Panics
+            /// If the operands do not fit together; the message has their shapes.
+            #[track_caller]
+            pub fn $method(&self $(, $input: &Var<T>)* $($(, $arg: $type)+)?) -> Var<T> {
+                match self.$try_method($($input,)* $($($arg,)+)?) {
+                    Ok(y) => y,
+                    Err(e) => panic!("{e}"),
+                }
+            }
+
+            #[doc = concat!("[`", stringify!($method), "`](Var::", stringify!($method), ") that returns its error.")]
+            ///
+            /// # Errors
+            /// If the operands do not fit together.
+            pub fn $try_method(&self $(, $input: &Var<T>)* $($(, $arg: $type)+)?) -> Result<Var<T>> {
+                apply::<T, $op, $n>($make, [self $(, $input)*])
+            }
+        )*)*}
+        crate::register! {
+            /// Every operation of the engine.
+            pub static OPERATIONS = [$($op[$n]),*];
+        }
+    };
+}
+
+operations! {
+    Add[2] {
+        /// Sum, with broadcasting. Also `&a + &b`.
+        add try_add (self, other) = Add;
+    }
+    Sub[2] {
+        /// Difference, with broadcasting. Also `&a - &b`.
+        sub try_sub (self, other) = Sub;
+    }
+    Mul[2] {
+        /// Product of elements, with broadcasting. Also `&a * &b`.
+        mul try_mul (self, other) = Mul;
+    }
+    Div[2] {
+        /// Quotient, with broadcasting. Also `&a / &b`.
+        div try_div (self, other) = Div;
+    }
+    PRelu[2] {
+        /// x where positive, else slope · x; `slope` is broadcast, so `[C]` is one per channel.
+        prelu try_prelu (self, slope) = PRelu;
+    }
+    Affine[1] {
+        /// `scale · x + shift`. Also `&x * 2.0`, `&x + 1.0`, `1.0 - &x`, `-&x`.
+        affine try_affine (self; scale: f64, shift: f64) = Affine { scale, shift };
+    }
+    Recip[1] {
+        /// `1 / x`.
+        recip try_recip (self) = Recip;
+    }
+    Exp[1] {
+        /// eˣ.
+        exp try_exp (self) = Exp;
+    }
+    Ln[1] {
+        /// The natural logarithm.
+        ln try_ln (self) = Ln;
+    }
+    Sqrt[1] {
+        /// √x.
+        sqrt try_sqrt (self) = Sqrt;
+    }
+    Square[1] {
+        /// x².
+        square try_square (self) = Square;
+    }
+    Abs[1] {
+        /// |x|, with gradient 0 at 0.
+        abs try_abs (self) = Abs;
+    }
+    Relu[1] {
+        /// max(x, 0), with gradient 0 at 0.
+        relu try_relu (self) = Relu;
+    }
+    LeakyRelu[1] {
+        /// x where positive, else slope · x.
+        leaky_relu try_leaky_relu (self; slope: f64) = LeakyRelu { slope };
+    }
+    Gelu[1] {
+        /// x Φ(x), Φ being the normal distribution function (the exact form, by erf).
+        gelu try_gelu (self) = Gelu;
+    }
+    Sigmoid[1] {
+        /// 1 / (1 + e⁻ˣ).
+        sigmoid try_sigmoid (self) = Sigmoid;
+    }
+    Tanh[1] {
+        /// The hyperbolic tangent.
+        tanh try_tanh (self) = Tanh;
+    }
+    Softplus[1] {
+        /// ln(1 + eˣ), without overflow.
+        softplus try_softplus (self) = Softplus;
+    }
+    Clamp[1] {
+        /// x limited to `[low, high]`, with gradient 1 on the bounds.
+        clamp try_clamp (self; low: f64, high: f64) = Clamp { low, high };
+    }
+    Sum[1] {
+        /// The sum of all elements, a single number.
+        sum try_sum (self) = Sum { axes: Axes::ALL };
+        /// The sum over neighbouring axes, which vanish from the shape: `x.sum_over(0..3)`.
+        sum_over try_sum_over (self; axes: impl Into<Axes>) = Sum { axes: axes.into() };
+    }
+    Mean[1] {
+        /// The mean of all elements, a single number.
+        mean try_mean (self) = Mean { axes: Axes::ALL };
+        /// The mean over neighbouring axes, which vanish from the shape.
+        mean_over try_mean_over (self; axes: impl Into<Axes>) = Mean { axes: axes.into() };
+    }
+    MatMul[2] {
+        /// `A·B` of `[m, k]` and `[k, n]`.
+        matmul try_matmul (self, other) = MatMul::NN;
+        /// `A·Bᵀ` of `[m, k]` and `[n, k]`: the product of a linear layer, and all pairwise dot
+        /// products of two sets of rows.
+        matmul_nt try_matmul_nt (self, other) = MatMul::NT;
+        /// `Aᵀ·B` of `[k, m]` and `[k, n]`.
+        matmul_tn try_matmul_tn (self, other) = MatMul::TN;
+    }
+}

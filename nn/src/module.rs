@@ -1,0 +1,134 @@
+//! What a layer is, how it is built, and what a forward pass carries.
+
+use engine::rng::Key;
+use engine::{BufferId, Float, ParamId, Params, Shape, Tensor, Var};
+
+use crate::init::Init;
+
+/// A layer or a network: a function of its input and of parameters that live in [`Params`].
+///
+/// A module holds handles, no numbers, so one set of parameters can be swapped for another (an
+/// average of weights, a checkpoint) without touching the module.
+pub trait Module<T: Float>: Send + Sync {
+    /// The output for a batch `x`.
+    ///
+    /// # Panics
+    /// If `x` does not have the shape the module is built for; the message names the operation,
+    /// the shapes and the parameter.
+    fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T>;
+}
+
+/// One forward pass: the parameters, and whether it is for training or for evaluation.
+pub struct Pass<'a, T: Float> {
+    params: &'a Params<T>,
+    /// The random numbers of a training pass, and how many layers have drawn from them.
+    training: Option<(Key, u64)>,
+}
+
+impl<'a, T: Float> Pass<'a, T> {
+    /// A pass that learns: gradients are tracked, batch statistics are used and recorded, and
+    /// dropout draws from `key`, which therefore names the step, such as `key.at(step)`.
+    pub fn train(params: &'a Params<T>, key: Key) -> Self {
+        Pass {
+            params,
+            training: Some((key, 0)),
+        }
+    }
+
+    /// A pass that only computes: nothing is tracked, running statistics are used and unchanged.
+    pub fn eval(params: &'a Params<T>) -> Self {
+        Pass {
+            params,
+            training: None,
+        }
+    }
+
+    /// Whether the pass learns.
+    pub fn is_training(&self) -> bool {
+        self.training.is_some()
+    }
+
+    /// A parameter: tracked in a training pass, a constant in evaluation.
+    pub fn param(&self, id: ParamId) -> Var<T> {
+        match self.training {
+            Some(_) => self.params.var(id),
+            None => Var::constant(self.params.value(id)),
+        }
+    }
+
+    /// The parameters and buffers.
+    pub fn params(&self) -> &'a Params<T> {
+        self.params
+    }
+
+    /// A key for the next random layer of a training pass; `None` in evaluation. Layers get
+    /// theirs in the order they are called, which is the same in every pass.
+    pub fn key(&mut self) -> Option<Key> {
+        let (key, layer) = self.training.as_mut()?;
+        *layer += 1;
+        Some(key.at(*layer))
+    }
+}
+
+/// A place in the tree of names under which a module is built: `backbone.conv1`.
+///
+/// Initial values depend on the seed and on the parameter's full name, not on the order in which
+/// layers are built.
+pub struct Scope<'a, T: Float> {
+    params: &'a mut Params<T>,
+    prefix: String,
+    key: Key,
+}
+
+impl<'a, T: Float> Scope<'a, T> {
+    /// The root, whose parameters have no prefix.
+    pub fn root(params: &'a mut Params<T>, seed: u64) -> Self {
+        Scope {
+            params,
+            prefix: String::new(),
+            key: Key::new(seed).named("init"),
+        }
+    }
+
+    /// The place `name` below this one.
+    pub fn child(&mut self, name: &str) -> Scope<'_, T> {
+        Scope {
+            prefix: self.full_name(name),
+            params: self.params,
+            key: self.key,
+        }
+    }
+
+    /// Adds a parameter with its initial values.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn param(&mut self, name: &str, shape: impl Into<Shape>, init: Init) -> ParamId {
+        let name = self.full_name(name);
+        let value = init.tensor(shape.into(), self.key.named(&name));
+        self.params.add(&name, value)
+    }
+
+    /// Adds a buffer with its initial value.
+    ///
+    /// # Panics
+    /// If the name is taken.
+    #[track_caller]
+    pub fn buffer(&mut self, name: &str, value: Tensor<T>) -> BufferId {
+        let name = self.full_name(name);
+        self.params.add_buffer(&name, value)
+    }
+
+    /// The parameters, to set how one is trained.
+    pub fn params(&mut self) -> &mut Params<T> {
+        self.params
+    }
+
+    fn full_name(&self, name: &str) -> String {
+        match self.prefix.as_str() {
+            "" => name.to_string(),
+            prefix => format!("{prefix}.{name}"),
+        }
+    }
+}
