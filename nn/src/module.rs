@@ -4,6 +4,8 @@ use engine::rng::Key;
 use engine::{BufferId, Float, ParamId, Params, Shape, Tensor, Var};
 
 use crate::init::Init;
+use crate::summary::Trace;
+use std::cell::RefCell;
 
 /// A layer or a network: a function of its input and of parameters that live in [`Params`].
 ///
@@ -18,11 +20,33 @@ pub trait Module<T: Float>: Send + Sync {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T>;
 }
 
+impl<T: Float, M: Module<T> + ?Sized> Module<T> for Box<M> {
+    fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        (**self).forward(pass, x)
+    }
+}
+
+/// The description of a layer or a network, from which modules are built: sizes and settings,
+/// but no parameters yet. A layer without parameters is its own description.
+pub trait Build<T: Float> {
+    /// What is built.
+    type Module: Module<T> + 'static;
+
+    /// Adds the parameters under `scope` and returns the module that holds their handles.
+    ///
+    /// # Panics
+    /// If a name is taken.
+    fn build(self, scope: &mut Scope<'_, T>) -> Self::Module;
+}
+
 /// One forward pass: the parameters, and whether it is for training or for evaluation.
 pub struct Pass<'a, T: Float> {
     params: &'a Params<T>,
     /// The random numbers of a training pass, and how many layers have drawn from them.
     training: Option<(Key, u64)>,
+    /// What each layer did, where someone asked. Behind a cell, because fetching a parameter is
+    /// noted too.
+    trace: Option<RefCell<Trace>>,
 }
 
 impl<'a, T: Float> Pass<'a, T> {
@@ -32,6 +56,7 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass {
             params,
             training: Some((key, 0)),
+            trace: None,
         }
     }
 
@@ -40,7 +65,34 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass {
             params,
             training: None,
+            trace: None,
         }
+    }
+
+    /// An evaluation pass that notes what each layer does.
+    pub(crate) fn traced(params: &'a Params<T>) -> Self {
+        Pass {
+            trace: Some(RefCell::default()),
+            ..Self::eval(params)
+        }
+    }
+
+    pub(crate) fn into_trace(self) -> Option<Trace> {
+        self.trace.map(RefCell::into_inner)
+    }
+
+    /// Runs a part of a module under its name. Containers call their parts in this way, so that
+    /// a [`Summary`](crate::Summary) can show them; a part called without it is not shown.
+    pub fn layer(&mut self, name: &str, part: &(impl Module<T> + ?Sized), x: &Var<T>) -> Var<T> {
+        let Some(trace) = &self.trace else {
+            return part.forward(self, x);
+        };
+        let outer = trace.borrow_mut().enter(name);
+        let y = part.forward(self, x);
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().leave(outer, self.params, y.shape());
+        }
+        y
     }
 
     /// Whether the pass learns.
@@ -50,6 +102,9 @@ impl<'a, T: Float> Pass<'a, T> {
 
     /// A parameter: tracked in a training pass, a constant in evaluation.
     pub fn param(&self, id: ParamId) -> Var<T> {
+        if let Some(trace) = &self.trace {
+            trace.borrow_mut().uses(id);
+        }
         match self.training {
             Some(_) => self.params.var(id),
             None => Var::constant(self.params.value(id)),
