@@ -1,5 +1,8 @@
 //! The loops. They know slices and sizes, nothing of tensors that are tracked.
 
 pub mod broadcast;
+pub mod conv;
+pub mod depthwise;
 pub mod gemm;
+pub mod norm;
 pub mod reduce;

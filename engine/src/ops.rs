@@ -6,17 +6,21 @@
 //! behind the gradient check.
 
 mod arithmetic;
+mod conv;
 mod distance;
 mod index;
 mod matmul;
+mod norm;
 mod pointwise;
 mod reduce;
 mod softmax;
 
 pub use arithmetic::{Add, Div, Mul, PRelu, Pointwise2, Sub};
+pub use conv::Conv2d;
 pub use distance::{L2Normalize, PairwiseCosine, PairwiseDistance, RowNorms};
 pub use index::{Pick, Rows};
 pub use matmul::MatMul;
+pub use norm::{BatchNorm, BatchNormSaved, RunningStats};
 pub use pointwise::{
     Abs, Affine, Clamp, Exp, Gelu, LeakyRelu, Ln, Pointwise, Reads, Recip, Relu, Sigmoid, Softplus,
     Sqrt, Square, Tanh,
@@ -141,6 +145,13 @@ operations! {
     Clamp[1] {
         /// x limited to `[low, high]`, with gradient 1 on the bounds.
         clamp try_clamp (self; low: f64, high: f64) = Clamp { low, high };
+    }
+    Conv2d[2] {} // `Var::conv2d` stands beside the operation: its bias is optional
+    Conv2d[3] {}
+    BatchNorm[3] {
+        /// Normalises every channel (the last axis) over all other axes, then scales and shifts
+        /// it by `gamma` and `beta`, both `[C]`.
+        batch_norm try_batch_norm (self, gamma, beta; settings: BatchNorm) = settings;
     }
     Sum[1] {
         /// The sum of all elements, a single number.

@@ -99,6 +99,9 @@ impl Grid {
                      so a window could miss the image"
                 )));
             }
+            if input == 0 {
+                return Err(refuse("the image has no pixels".into()));
+            }
             let padded = input + 2 * padding;
             if kernel > padded {
                 return Err(refuse(format!(
@@ -202,7 +205,6 @@ impl Op<1> for MaxPool2d {
                 let r = task * (size / row) + r;
                 let (n, oh) = (r / h.output, r % h.output);
                 for (ow, (y, places)) in y.chunks_mut(c).zip(places.chunks_mut(c)).enumerate() {
-                    y.fill(T::NEG_INFINITY);
                     let mut first = true;
                     for i in h.pixels(oh) {
                         for j in w.pixels(ow) {

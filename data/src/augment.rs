@@ -1,0 +1,165 @@
+//! Random variations of small images.
+//!
+//! An [`Augment`] says how far each variation may go; a [`Key`] says which one an image gets, so
+//! a picture is a function of (seed, epoch, index) and of nothing else. Shift, rotation, scale
+//! and shear become one affine map, the elastic deformation adds a displacement to it, and the
+//! image is sampled once: nothing is blurred twice. Erasing comes last.
+//!
+//! Every number is drawn whether its variation is on or off. Switching one on therefore leaves
+//! the others as they were.
+
+mod affine;
+mod elastic;
+mod erase;
+
+pub use elastic::Elastic;
+pub use erase::{Erase, EraseWith};
+
+use crate::error::{Error, Result};
+use affine::Affine;
+use engine::rng::Key;
+
+/// How far images are varied. Zero, or `None`, is off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Augment {
+    /// The farthest shift in whole pixels, uniform in `-shift..=shift` along both axes.
+    pub shift: u32,
+    /// The largest rotation about the centre, in degrees either way, uniform.
+    pub rotate: f32,
+    /// The largest relative change of size: 0.1 scales by a factor from 1/1.1 to 1.1, uniform in
+    /// its logarithm.
+    pub scale: f32,
+    /// The largest horizontal shear, in degrees either way, uniform.
+    pub shear: f32,
+    /// Local deformation.
+    pub elastic: Option<Elastic>,
+    /// A rectangle painted over.
+    pub erase: Option<Erase>,
+    /// The pixel value outside the image, in every channel.
+    pub background: u8,
+}
+
+impl Default for Augment {
+    fn default() -> Self {
+        Augment::none()
+    }
+}
+
+impl Augment {
+    /// Images as they are.
+    pub fn none() -> Self {
+        Augment {
+            shift: 0,
+            rotate: 0.0,
+            scale: 0.0,
+            shear: 0.0,
+            elastic: None,
+            erase: None,
+            background: 0,
+        }
+    }
+
+    /// Shifts by whole pixels, at most `pixels` along each axis. 2 suits MNIST, 4 is the padded
+    /// random crop of CIFAR.
+    pub fn shift(pixels: u32) -> Self {
+        Augment {
+            shift: pixels,
+            ..Augment::none()
+        }
+    }
+
+    /// What a writer's hand does to a digit: moves, turns, sizes and slants it a little.
+    pub fn mnist_affine() -> Self {
+        Augment {
+            rotate: 10.0,
+            scale: 0.1,
+            shear: 8.0,
+            ..Augment::shift(2)
+        }
+    }
+
+    /// [`mnist_affine`](Self::mnist_affine), a little farther, with the elastic deformation of
+    /// Simard et al. (2003). For long schedules.
+    pub fn mnist_strong() -> Self {
+        Augment {
+            rotate: 12.0,
+            scale: 0.15,
+            shear: 10.0,
+            elastic: Some(Elastic {
+                alpha: 34.0,
+                sigma: 4.0,
+            }),
+            ..Augment::shift(2)
+        }
+    }
+
+    /// Checks that every setting is one that images can be varied by.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that names the first setting out of range.
+    pub fn check(&self) -> Result<()> {
+        let within = |what: &str, value: f32, low: f32, high: f32, unit: &str| {
+            if (low..=high).contains(&value) {
+                return Ok(());
+            }
+            Err(Error::invalid(
+                format!("augmentation {what:?}"),
+                format!("a number from {low} to {high}{unit}"),
+                value,
+                "set it into this range",
+            ))
+        };
+        within("shift", self.shift as f32, 0.0, 10_000.0, " pixels")?;
+        within("rotate", self.rotate, 0.0, 180.0, " degrees")?;
+        within("scale", self.scale, 0.0, 10.0, "")?;
+        within("shear", self.shear, 0.0, 80.0, " degrees")?;
+        if let Some(Elastic { alpha, sigma }) = self.elastic {
+            within("elastic.alpha", alpha, 0.0, 1e6, " pixels")?;
+            within("elastic.sigma", sigma, 0.1, 100.0, " pixels")?;
+        }
+        if let Some(erase) = self.erase {
+            within("erase.probability", erase.probability, 0.0, 1.0, "")?;
+            within("erase.area.0", erase.area.0, 0.0, 1.0, "")?;
+            within("erase.area.1", erase.area.1, erase.area.0, 1.0, "")?;
+            within("erase.aspect", erase.aspect, 1.0, 100.0, "")?;
+        }
+        Ok(())
+    }
+
+    /// Writes the variation of `image` that belongs to `key`: `image` and `out` are
+    /// `[height, width, channels]`, and `out` keeps the scale of bytes, 0 to 255.
+    ///
+    /// # Panics
+    /// If the image or `out` does not have this shape.
+    pub fn apply(&self, image: &[u8], shape: [usize; 3], key: Key, out: &mut [f32]) {
+        let size: usize = shape.iter().product();
+        assert_eq!(
+            (image.len(), out.len()),
+            (size, size),
+            "the shape is {shape:?}"
+        );
+        let map = Affine::draw(self, shape, key);
+        let field = self
+            .elastic
+            .map(|elastic| elastic.field(shape, key.named("elastic")));
+        if map.is_identity() && field.is_none() {
+            to_floats(image, out);
+        } else {
+            affine::resample(image, shape, &map, field.as_ref(), self.background, out);
+        }
+        if let Some(erase) = &self.erase {
+            erase.apply(shape, self.background, key.named("erase"), out);
+        }
+    }
+}
+
+/// Bytes as floats, 0 to 255.
+pub(crate) fn to_floats(image: &[u8], out: &mut [f32]) {
+    for (float, &byte) in out.iter_mut().zip(image) {
+        *float = f32::from(byte);
+    }
+}
+
+#[cfg(test)]
+#[path = "augment/tests.rs"]
+mod tests;

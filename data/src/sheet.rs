@@ -1,0 +1,69 @@
+//! Contact sheets: what the network was really shown, as one picture.
+
+use crate::loader::Batch;
+use crate::normalise::Normalise;
+use image::{Rgb, RgbImage};
+
+/// The images of a batch in a grid of `columns`, with the normalisation undone, one dark-red
+/// pixel apart. One channel is shown as grey, three as red, green and blue; of any other number
+/// the first is shown.
+///
+/// # Panics
+/// If `columns` is zero or the batch does not have the channels of `normalise`.
+pub fn contact_sheet(batch: &Batch, normalise: &Normalise, columns: usize) -> RgbImage {
+    let [number, height, width, channels] = batch.shape;
+    assert_eq!(
+        channels,
+        normalise.mean().len(),
+        "the channels of the normalisation"
+    );
+    let columns = columns.min(number.max(1));
+    let rows = number.div_ceil(columns);
+    let bytes = normalise.bytes(&batch.images);
+    let side = |cells: usize, cell: usize| (cells * (cell + 1) + 1) as u32;
+    let mut sheet = RgbImage::from_pixel(side(columns, width), side(rows, height), Rgb([96, 0, 0]));
+    for (i, pixel) in bytes.chunks_exact(channels).enumerate() {
+        let (cell, y, x) = (i / (width * height), i / width % height, i % width);
+        let left = cell % columns * (width + 1) + 1 + x;
+        let top = cell / columns * (height + 1) + 1 + y;
+        let colour = match *pixel {
+            [red, green, blue] => [red, green, blue],
+            _ => [pixel[0]; 3],
+        };
+        sheet.put_pixel(left as u32, top as u32, Rgb(colour));
+    }
+    sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::set::tests::counting;
+    use crate::{Images, Loader};
+
+    #[test]
+    fn every_pixel_lands_in_its_cell() {
+        for channels in [1, 3] {
+            let set = counting(5, [2, 3, channels], 5);
+            let normalise = Normalise::measured(&set);
+            let images = Images::new(set.clone(), normalise.clone()).unwrap();
+            let batch = Loader::evaluation(images, 5)
+                .unwrap()
+                .epoch(0)
+                .next()
+                .unwrap()
+                .unwrap();
+            let sheet = contact_sheet(&batch, &normalise, 2);
+            assert_eq!(sheet.dimensions(), (2 * 4 + 1, 3 * 3 + 1));
+            // Image 3: second row, second column; its pixel at y = 1, x = 2.
+            let pixel = &set.image(3)[5 * channels..6 * channels];
+            let expected = if channels == 3 {
+                [pixel[0], pixel[1], pixel[2]]
+            } else {
+                [pixel[0]; 3]
+            };
+            assert_eq!(sheet.get_pixel(5 + 2, 4 + 1).0, expected);
+            assert_eq!(sheet.get_pixel(4, 4).0, [96, 0, 0]);
+        }
+    }
+}
