@@ -74,11 +74,13 @@ pub trait Float:
     fn powf(self, y: Self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
+    /// Not a number.
+    fn is_nan(self) -> bool;
 
     /// The larger one. Of a number and a NaN it is the NaN, so that a NaN is never hidden.
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        if self >= other || self != self {
+        if self >= other || self.is_nan() {
             self
         } else {
             other
@@ -87,7 +89,7 @@ pub trait Float:
     /// The smaller one. Of a number and a NaN it is the NaN.
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        if self <= other || self != self {
+        if self <= other || self.is_nan() {
             self
         } else {
             other
@@ -147,6 +149,10 @@ macro_rules! float {
             #[inline(always)]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn is_nan(self) -> bool {
+                $t::is_nan(self)
             }
             #[inline]
             unsafe fn gemm(

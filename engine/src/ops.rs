@@ -7,24 +7,31 @@
 
 mod arithmetic;
 mod conv;
+mod distance;
+mod index;
 mod matmul;
 mod norm;
 mod pointwise;
 mod reduce;
+mod softmax;
 
 pub use arithmetic::{Add, Div, Mul, PRelu, Pointwise2, Sub};
 pub use conv::Conv2d;
+pub use distance::{L2Normalize, PairwiseCosine, PairwiseDistance, RowNorms};
+pub use index::{Pick, Rows};
 pub use matmul::MatMul;
 pub use norm::{BatchNorm, BatchNormSaved, RunningStats};
 pub use pointwise::{
     Abs, Affine, Clamp, Exp, Gelu, LeakyRelu, Ln, Pointwise, Reads, Recip, Relu, Sigmoid, Softplus,
     Sqrt, Square, Tanh,
 };
-pub use reduce::{Axes, Mean, Sum};
+pub use reduce::{Axes, LogSumExp, Max, Mean, Sum};
+pub use softmax::{CrossEntropy, LogSoftmax, Softmax};
 
 use crate::error::Result;
 use crate::float::Float;
 use crate::var::{Var, apply};
+use std::sync::Arc;
 
 /// Registers operations and makes their methods:
 /// `Operation[arity] { method try_method (self, inputs; arguments) = constructor; }`.
@@ -158,6 +165,16 @@ operations! {
         /// The mean over neighbouring axes, which vanish from the shape.
         mean_over try_mean_over (self; axes: impl Into<Axes>) = Mean { axes: axes.into() };
     }
+    Max[1] {
+        /// The largest element over neighbouring axes, which vanish from the shape. The gradient
+        /// goes to the first one of equals.
+        max_over try_max_over (self; axes: impl Into<Axes>) = Max { axes: axes.into() };
+    }
+    LogSumExp[1] {
+        /// ln Σ eˣ over neighbouring axes, which vanish from the shape, without overflow.
+        logsumexp_over try_logsumexp_over (self; axes: impl Into<Axes>)
+            = LogSumExp { axes: axes.into() };
+    }
     MatMul[2] {
         /// `A·B` of `[m, k]` and `[k, n]`.
         matmul try_matmul (self, other) = MatMul::NN;
@@ -166,5 +183,48 @@ operations! {
         matmul_nt try_matmul_nt (self, other) = MatMul::NT;
         /// `Aᵀ·B` of `[k, m]` and `[k, n]`.
         matmul_tn try_matmul_tn (self, other) = MatMul::TN;
+    }
+    Softmax[1] {
+        /// eˣ / Σ eˣ over the last axis.
+        softmax try_softmax (self) = Softmax;
+    }
+    LogSoftmax[1] {
+        /// x − ln Σ eˣ over the last axis.
+        log_softmax try_log_softmax (self) = LogSoftmax;
+    }
+    CrossEntropy[1] {
+        /// The cross-entropy of each row of logits `[N, C]` with its label: losses `[N]`.
+        /// `smoothing`, in `[0, 1]`, is the part of the target spread evenly over all classes.
+        cross_entropy try_cross_entropy (self; labels: impl Into<Arc<[usize]>>, smoothing: f64)
+            = CrossEntropy { labels: labels.into(), smoothing };
+    }
+    L2Normalize[1] {
+        /// Every row (along the last axis) divided by its length |x|, or by 1e-12 if that is larger.
+        l2_normalize try_l2_normalize (self) = L2Normalize;
+    }
+    RowNorms[1] {
+        /// The length |x| of every row, of the shape without the last axis.
+        row_norms try_row_norms (self) = RowNorms;
+    }
+    PairwiseCosine[2] {
+        /// The cosines `[N, C]` of the angles between the rows of `[N, D]` and of `[C, D]`.
+        pairwise_cosine try_pairwise_cosine (self, other) = PairwiseCosine;
+    }
+    PairwiseDistance[2] {
+        /// The Euclidean distances `[N, C]` between the rows of `[N, D]` and of `[C, D]`; exactly
+        /// 0, with gradient 0, for equal rows.
+        pairwise_distance try_pairwise_distance (self, other)
+            = PairwiseDistance { squared: false };
+        /// The squared Euclidean distances `[N, C]` between the rows of `[N, D]` and of `[C, D]`.
+        pairwise_squared_distance try_pairwise_squared_distance (self, other)
+            = PairwiseDistance { squared: true };
+    }
+    Rows[1] {
+        /// The rows along axis 0 at these indices, in their order; a row may come repeatedly.
+        rows try_rows (self; indices: impl Into<Arc<[usize]>>) = Rows { indices: indices.into() };
+    }
+    Pick[1] {
+        /// One element of each row of `[N, C]`, at its label: `[N]`.
+        pick try_pick (self; labels: impl Into<Arc<[usize]>>) = Pick { labels: labels.into() };
     }
 }
