@@ -12,6 +12,7 @@ mod index;
 mod matmul;
 mod norm;
 mod pointwise;
+mod pool2d;
 mod reduce;
 mod softmax;
 
@@ -25,6 +26,7 @@ pub use pointwise::{
     Abs, Affine, Clamp, Exp, Gelu, LeakyRelu, Ln, Pointwise, Reads, Recip, Relu, Sigmoid, Softplus,
     Sqrt, Square, Tanh,
 };
+pub use pool2d::{AvgPool2d, MaxPool2d, Window};
 pub use reduce::{Axes, LogSumExp, Max, Mean, Sum};
 pub use softmax::{CrossEntropy, LogSoftmax, Softmax};
 
@@ -164,6 +166,8 @@ operations! {
         mean try_mean (self) = Mean { axes: Axes::ALL };
         /// The mean over neighbouring axes, which vanish from the shape.
         mean_over try_mean_over (self; axes: impl Into<Axes>) = Mean { axes: axes.into() };
+        /// The mean over the pixels of images `[N, H, W, C]`: `[N, C]`.
+        global_avg_pool try_global_avg_pool (self) = Mean { axes: (1..3).into() };
     }
     Max[1] {
         /// The largest element over neighbouring axes, which vanish from the shape. The gradient
@@ -218,6 +222,16 @@ operations! {
         /// The squared Euclidean distances `[N, C]` between the rows of `[N, D]` and of `[C, D]`.
         pairwise_squared_distance try_pairwise_squared_distance (self, other)
             = PairwiseDistance { squared: true };
+    }
+    MaxPool2d[1] {
+        /// The largest element of every window of images `[N, H, W, C]`. The gradient goes to the
+        /// first one of equals; padding never wins.
+        max_pool2d try_max_pool2d (self; window: Window) = MaxPool2d { window };
+    }
+    AvgPool2d[1] {
+        /// The mean of every window of images `[N, H, W, C]`; padding counts as zeros, or not.
+        avg_pool2d try_avg_pool2d (self; window: Window, count_padding: bool)
+            = AvgPool2d { window, count_padding };
     }
     Rows[1] {
         /// The rows along axis 0 at these indices, in their order; a row may come repeatedly.

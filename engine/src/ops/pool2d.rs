@@ -304,7 +304,12 @@ impl Op<1> for AvgPool2d {
         Ok((y, x.shape()))
     }
 
-    fn backward<T: Float>(&self, shape: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+    fn backward<T: Float>(
+        &self,
+        shape: Shape,
+        dy: Tensor<T>,
+        _: [bool; 1],
+    ) -> [Option<Tensor<T>>; 1] {
         let grid = Grid::new(Self::NAME, &self.window, shape).expect("checked by forward");
         let (c, dy) = (grid.channels, dy.data());
         let dx = grid.gather(|dx, at, _, [oh, ow]| {
@@ -420,7 +425,10 @@ mod tests {
     fn a_global_average_is_one_number_per_channel() {
         let x = Var::leaf(Tensor::from_fn([2, 2, 1, 2], |i| i as f32));
         let y = x.global_avg_pool();
-        assert_eq!((y.shape(), y.value().data()), ([2, 2].into(), &[1.0, 2.0, 5.0, 6.0][..]));
+        assert_eq!(
+            (y.shape(), y.value().data()),
+            ([2, 2].into(), &[1.0, 2.0, 5.0, 6.0][..])
+        );
     }
 
     #[test]
