@@ -21,3 +21,6 @@ pub use norm::{BatchNorm, BatchNormModule};
 pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d};
 pub use residual::{BasicBlock, BasicBlockModule};
 pub use sequential::{Sequential, SequentialModule};
+
+#[cfg(test)]
+mod tests;

@@ -52,8 +52,9 @@ impl Summary {
         params: &Params<T>,
         input: impl Into<Shape>,
     ) -> Self {
-        let one = std::iter::once(1).chain(input.into().iter().copied());
-        let x = Var::constant(Tensor::zeros(one.collect::<Shape>()));
+        let input: Shape = input.into();
+        let batch_of_one: Shape = std::iter::once(1).chain(input.iter().copied()).collect();
+        let x = Var::constant(Tensor::zeros(batch_of_one));
         let mut pass = Pass::traced(params);
         module.forward(&mut pass, &x);
         let rows = pass.into_trace().unwrap_or_default().rows;
@@ -91,7 +92,10 @@ impl fmt::Display for Summary {
                 writeln!(f, "{}", "-".repeat(a + b + c + d + 6))?;
             }
             let end = if i == table.len() - 1 { "" } else { "\n" };
-            write!(f, "{name:a$}  {output:b$}  {parameters:>c$}  {work:>d$}{end}")?;
+            write!(
+                f,
+                "{name:a$}  {output:b$}  {parameters:>c$}  {work:>d$}{end}"
+            )?;
         }
         Ok(())
     }

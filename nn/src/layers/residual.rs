@@ -60,7 +60,11 @@ impl<T: Float> Build<T> for BasicBlock {
         };
         let fused = self.activation == Activation::Relu;
         let norm = BatchNorm::new(self.outputs);
-        let first = if fused { norm.clone().relu() } else { norm.clone() };
+        let first = if fused {
+            norm.clone().relu()
+        } else {
+            norm.clone()
+        };
         let changes = self.stride != 1 || self.inputs != self.outputs;
         BasicBlockModule {
             conv1: conv(self.inputs, 3, self.stride).build(&mut scope.child("conv1")),

@@ -68,7 +68,9 @@ pub struct SequentialModule<T: Float> {
 impl<T: Float> SequentialModule<T> {
     /// The layers with their names, in the order they are applied.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn Module<T>)> {
-        self.layers.iter().map(|(name, layer)| (name.as_str(), &**layer))
+        self.layers
+            .iter()
+            .map(|(name, layer)| (name.as_str(), &**layer))
     }
 }
 

@@ -1,0 +1,124 @@
+//! Pooling, and the step from images to vectors.
+
+use super::Pair;
+use crate::module::{Build, Module, Pass, Scope};
+use engine::ops::Window;
+use engine::{Float, Var};
+
+macro_rules! without_parameters {
+    ($($layer:ty),*) => {$(
+        impl<T: Float> Build<T> for $layer {
+            type Module = Self;
+
+            fn build(self, _: &mut Scope<'_, T>) -> Self {
+                self
+            }
+        }
+    )*};
+}
+without_parameters!(MaxPool2d, AvgPool2d, GlobalAvgPool, Flatten);
+
+/// The largest number of each window and channel: `[N, H, W, C]` to `[N, H', W', C]`, with
+/// `H' = ⌊(H + 2·padding − kernel) / stride⌋ + 1`. Padding never wins; of equal numbers the first
+/// in row order takes the gradient.
+#[derive(Clone, Debug)]
+pub struct MaxPool2d {
+    window: Window,
+}
+
+impl MaxPool2d {
+    /// Windows side by side: the stride is the kernel.
+    pub fn new(kernel: impl Into<Pair>) -> Self {
+        MaxPool2d {
+            window: side_by_side(kernel.into()),
+        }
+    }
+
+    /// The way from one window to the next.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.window.stride = stride.into().0;
+        self
+    }
+
+    /// How far windows reach over the image on each side, at most half a window.
+    pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+        self.window.padding = padding.into().0;
+        self
+    }
+}
+
+impl<T: Float> Module<T> for MaxPool2d {
+    fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        x.max_pool2d(self.window)
+    }
+}
+
+/// The mean of each window and channel, sizes as in [`MaxPool2d`]. Padding counts as zeros, as
+/// in PyTorch, unless told otherwise.
+#[derive(Clone, Debug)]
+pub struct AvgPool2d {
+    window: Window,
+    count_padding: bool,
+}
+
+impl AvgPool2d {
+    /// Windows side by side: the stride is the kernel.
+    pub fn new(kernel: impl Into<Pair>) -> Self {
+        AvgPool2d {
+            window: side_by_side(kernel.into()),
+            count_padding: true,
+        }
+    }
+
+    /// The way from one window to the next.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.window.stride = stride.into().0;
+        self
+    }
+
+    /// How far windows reach over the image on each side, at most half a window.
+    pub fn padding(mut self, padding: impl Into<Pair>) -> Self {
+        self.window.padding = padding.into().0;
+        self
+    }
+
+    /// Whether the pixels of the padding count in the divisor.
+    pub fn count_padding(mut self, count: bool) -> Self {
+        self.count_padding = count;
+        self
+    }
+}
+
+impl<T: Float> Module<T> for AvgPool2d {
+    fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        x.avg_pool2d(self.window, self.count_padding)
+    }
+}
+
+fn side_by_side(Pair(kernel): Pair) -> Window {
+    Window {
+        kernel,
+        stride: kernel,
+        padding: [0, 0],
+    }
+}
+
+/// The mean of each channel: `[N, H, W, C]` to `[N, C]`.
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalAvgPool;
+
+impl<T: Float> Module<T> for GlobalAvgPool {
+    fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        x.global_avg_pool()
+    }
+}
+
+/// `[N, …]` to `[N, D]`, in the order of memory: rows, columns, channels.
+#[derive(Clone, Copy, Debug)]
+pub struct Flatten;
+
+impl<T: Float> Module<T> for Flatten {
+    fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        x.flatten()
+    }
+}

@@ -1,0 +1,43 @@
+//! LeNet++.
+
+use super::Chain;
+use crate::init::{Distribution, Fan, Init};
+use crate::layers::{Conv2d, Flatten, Linear, PRelu, Sequential};
+use engine::Float;
+
+/// 5x5 convolutions with PReLU:
+///
+/// ```text
+/// 32 32 | pool | 64 64 | pool | 128 128 | pool | fc
+/// ```
+///
+/// Max-pooling is 2x2 and drops an odd last row, where the authors' framework kept it. Some
+/// versions put a PReLU behind the embedding too; here it stays linear, so that it can point in
+/// every direction alike.
+pub(super) fn plus_plus<T: Float>(mut chain: Chain<T>, dim: usize) -> Sequential<T> {
+    for channels in [32, 64, 128] {
+        chain = conv(conv(chain, channels), channels).max_pool(2, 2);
+    }
+    let inputs = chain.shape.iter().product();
+    let init = Init::Xavier {
+        gain: 1.0,
+        distribution: Distribution::Normal,
+    };
+    chain
+        .add("flatten", Flatten)
+        .add("fc", Linear::new(inputs, dim).init(init))
+        .layers
+}
+
+fn conv<T: Float>(mut chain: Chain<T>, channels: usize) -> Chain<T> {
+    let (n, inputs, channels) = chain.next_convolution(channels);
+    let init = Init::Kaiming {
+        fan: Fan::In,
+        slope: 0.25,
+        distribution: Distribution::Normal,
+    };
+    let layer = Conv2d::new(inputs, channels, 5).padding(2).init(init);
+    chain
+        .add(format!("conv{n}"), layer)
+        .activation(format!("prelu{n}"), PRelu::new(channels))
+}

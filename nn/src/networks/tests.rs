@@ -1,0 +1,93 @@
+use super::*;
+use engine::rng::Key;
+use engine::{Shape, Tensor};
+
+fn built(name: &str, input: [usize; 3], dim: Option<usize>) -> (Params<f32>, Backbone<f32>) {
+    let mut params = Params::new();
+    let model = Model::find(name).unwrap();
+    let net = model.build(&mut Scope::root(&mut params, 1), input, dim);
+    let net = net.unwrap();
+    (params, net)
+}
+
+/// Parameters counted by hand from the papers' tables.
+#[test]
+fn the_networks_have_the_published_sizes() {
+    let conv = |k: usize, i: usize, o: usize| k * k * i * o;
+    let lenet = conv(5, 1, 32) + conv(5, 32, 32) + conv(5, 32, 64) + conv(5, 64, 64)
+        + conv(5, 64, 128) + conv(5, 128, 128)
+        + 2 * 2 * (32 + 64 + 128) // a bias and a slope for each channel
+        + 3 * 3 * 128 * 2 + 2;
+    let vgg = conv(3, 1, 64) + 3 * conv(3, 64, 64) + conv(3, 64, 128) + 2 * conv(3, 128, 128)
+        + conv(3, 128, 256) + 2 * conv(3, 256, 256)
+        + 2 * (4 * 64 + 3 * 128 + 3 * 256) // scale and shift
+        + 3 * 3 * 256 * 512 + 2 * 512;
+    let light = conv(3, 1, 24)
+        + conv(3, 24, 48)
+        + conv(3, 48, 48)
+        + conv(3, 48, 96)
+        + conv(3, 96, 96)
+        + 2 * (24 + 2 * 48 + 2 * 96)
+        + 3 * 3 * 96 * 64
+        + 2 * 64;
+    for (name, count) in [("lenet++", lenet), ("vgg-mnist", vgg), ("vgg-light", light)] {
+        let (params, net) = built(name, [28, 28, 1], None);
+        assert_eq!(params.count(), count, "{name}");
+        assert_eq!(net.summary(&params).parameters(), count, "{name}");
+        let last = net.summary(&params).rows.pop().unwrap();
+        assert_eq!(last.output, Shape::from([net.embedding_dim]), "{name}");
+    }
+}
+
+#[test]
+fn the_summary_is_a_table_of_layers_in_order() {
+    let (params, net) = built("vgg-light", [28, 28, 1], None);
+    let summary = net.summary(&params);
+    let row = |name: &str| summary.rows.iter().find(|r| r.name == name).unwrap();
+    assert_eq!(row("conv1").multiply_adds, 28 * 28 * 9 * 24);
+    assert_eq!(row("bn1").multiply_adds, 0);
+    assert_eq!(row("pool2").output, [7, 7, 48].into());
+    assert_eq!(row("fc").multiply_adds, 864 * 64);
+    let lines: Vec<String> = summary.to_string().lines().map(String::from).collect();
+    assert_eq!(lines.len(), summary.rows.len() + 4);
+    assert!(lines[0].starts_with("layer  "), "{}", lines[0]);
+    let conv2: Vec<&str> = lines[5].split_whitespace().collect();
+    assert_eq!(
+        conv2,
+        ["conv2", "[14,", "14,", "48]", "10,368", "2,032,128"]
+    );
+    assert!(lines.iter().all(|l| l.len() == lines[1].len()), "{summary}");
+}
+
+#[test]
+fn every_network_takes_images_down_to_its_smallest() {
+    for model in MODELS {
+        let n = model.smallest;
+        let (params, net) = built(model.name, [n, n + 3, 2], Some(5));
+        let mut rng = Key::new(1).rng();
+        let x = Tensor::from_fn([3, n, n + 3, 2], |_| rng.normal() as f32);
+        let y = net.forward(&mut Pass::train(&params, Key::new(0)), &Var::constant(x));
+        assert_eq!(y.shape(), [3, 5].into());
+        assert!(y.value().data().iter().all(|y| y.is_finite()));
+        let build = |input, dim| {
+            let mut params = Params::<f32>::new();
+            let outcome = model.build(&mut Scope::root(&mut params, 1), input, dim);
+            outcome.map(drop).map_err(|e| e.to_string())
+        };
+        let small = build([28, n - 1, 1], None).unwrap_err();
+        assert!(small.contains(&format!("at least {n}x{n}")), "{small}");
+        assert!(build([28, 28, 0], None).is_err());
+        assert!(build([28, 28, 1], Some(0)).is_err());
+    }
+}
+
+#[test]
+fn unknown_names_get_a_suggestion_where_one_is_near() {
+    let text = |name| Model::find(name).unwrap_err().to_string();
+    assert!(text("Lenet").contains("did you mean `lenet++`?"));
+    let far = text("transformer");
+    assert!(
+        !far.contains("did you mean") && far.contains("vgg-mnist"),
+        "{far}"
+    );
+}
