@@ -8,17 +8,20 @@
 mod arithmetic;
 mod conv;
 mod distance;
+mod dropout;
 mod index;
 mod matmul;
 mod norm;
 mod pointwise;
 mod pool2d;
 mod reduce;
+mod shape;
 mod softmax;
 
 pub use arithmetic::{Add, Div, Mul, PRelu, Pointwise2, Sub};
 pub use conv::Conv2d;
 pub use distance::{L2Normalize, PairwiseCosine, PairwiseDistance, RowNorms};
+pub use dropout::Dropout;
 pub use index::{Pick, Rows};
 pub use matmul::MatMul;
 pub use norm::{BatchNorm, BatchNormSaved, RunningStats};
@@ -28,11 +31,15 @@ pub use pointwise::{
 };
 pub use pool2d::{AvgPool2d, MaxPool2d, Window};
 pub use reduce::{Axes, LogSumExp, Max, Mean, Sum};
+pub use shape::{Concat, Pad, Permute, Reshape, Slice};
 pub use softmax::{CrossEntropy, LogSoftmax, Softmax};
 
 use crate::error::Result;
 use crate::float::Float;
+use crate::rng::Key;
+use crate::shape::Shape;
 use crate::var::{Var, apply};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Registers operations and makes their methods:
@@ -49,8 +56,8 @@ macro_rules! operations {
             /// # Panics
             /// If the operands do not fit together; the message has their shapes.
             #[track_caller]
-            pub fn $method(&self $(, $input: &Var<T>)* $($(, $arg: $type)+)?) -> Var<T> {
-                match self.$try_method($($input,)* $($($arg,)+)?) {
+            pub fn $method(&$this $(, $input: &Var<T>)* $($(, $arg: $type)+)?) -> Var<T> {
+                match $this.$try_method($($input,)* $($($arg,)+)?) {
                     Ok(y) => y,
                     Err(e) => panic!("{e}"),
                 }
@@ -60,8 +67,8 @@ macro_rules! operations {
             ///
             /// # Errors
             /// If the operands do not fit together.
-            pub fn $try_method(&self $(, $input: &Var<T>)* $($(, $arg: $type)+)?) -> Result<Var<T>> {
-                apply::<T, $op, $n>($make, [self $(, $input)*])
+            pub fn $try_method(&$this $(, $input: &Var<T>)* $($(, $arg: $type)+)?) -> Result<Var<T>> {
+                apply::<T, $op, $n>($make, [$this $(, $input)*])
             }
         )*)*}
         crate::register! {
@@ -233,6 +240,28 @@ operations! {
         avg_pool2d try_avg_pool2d (self; window: Window, count_padding: bool)
             = AvgPool2d { window, count_padding };
     }
+    Reshape[1] {
+        /// The same elements under another shape. Free.
+        reshape try_reshape (self; shape: impl Into<Shape>) = Reshape { shape: shape.into() };
+        /// Keeps axis 0 and makes one axis of the rest: `[N, H, W, C]` becomes `[N, H·W·C]`.
+        flatten try_flatten (self) = Reshape::flat(self.shape());
+    }
+    Permute[1] {
+        /// The axes in another order: axis `i` of the result is axis `order[i]` of this.
+        permute try_permute (self; order: &[usize]) = Permute { order: order.to_vec() };
+    }
+    Concat[2] {} // `Var::concat` stands beside the operation: it takes an array
+    Concat[3] {}
+    Concat[4] {}
+    Slice[1] {
+        /// A range of an axis.
+        slice try_slice (self; axis: usize, range: Range<usize>) = Slice { axis, range };
+    }
+    Pad[1] {
+        /// Zeros before and after, along an axis.
+        pad try_pad (self; axis: usize, before: usize, after: usize)
+            = Pad { axis, before, after };
+    }
     Rows[1] {
         /// The rows along axis 0 at these indices, in their order; a row may come repeatedly.
         rows try_rows (self; indices: impl Into<Arc<[usize]>>) = Rows { indices: indices.into() };
@@ -240,5 +269,10 @@ operations! {
     Pick[1] {
         /// One element of each row of `[N, C]`, at its label: `[N]`.
         pick try_pick (self; labels: impl Into<Arc<[usize]>>) = Pick { labels: labels.into() };
+    }
+    Dropout[1] {
+        /// Each element 0 with probability `p`, in `[0, 1)`, else divided by `1 − p`. The mask is
+        /// a function of the key and the position: take another key for every layer and step.
+        dropout try_dropout (self; p: f64, key: Key) = Dropout { p, key };
     }
 }

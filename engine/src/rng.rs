@@ -71,6 +71,14 @@ impl Rng {
         self.0.next_u64()
     }
 
+    /// 32 random bits for every word, faster than one call for each.
+    pub fn fill(&mut self, words: &mut [u32]) {
+        self.0.fill_bytes(bytemuck::cast_slice_mut(words));
+        for word in words {
+            *word = u32::from_le(*word);
+        }
+    }
+
     /// Uniform in `[0, 1)`, a multiple of 2⁻⁵³.
     pub fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
@@ -145,6 +153,17 @@ mod tests {
         ];
         for other in others {
             assert_ne!(draws(key), draws(other));
+        }
+    }
+
+    #[test]
+    fn filling_gives_the_same_bits_as_drawing() {
+        let key = Key::new(5);
+        let mut words = [0; 1001];
+        key.rng().fill(&mut words);
+        let mut rng = key.rng();
+        for pair in words[..1000].chunks(2) {
+            assert_eq!(rng.bits(), u64::from(pair[0]) | u64::from(pair[1]) << 32);
         }
     }
 

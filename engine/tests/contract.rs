@@ -23,9 +23,9 @@ fn every_broken_backward_is_noticed() {
 
 #[test]
 fn names_are_unique() {
-    let mut names: Vec<_> = OPERATIONS.iter().map(|op| op.name).collect();
+    let mut names: Vec<_> = OPERATIONS.iter().map(|op| (op.name, op.arity)).collect();
     names.sort_unstable();
     let count = names.len();
     names.dedup();
-    assert_eq!(names.len(), count, "two operations of one name");
+    assert_eq!(names.len(), count, "two operations of one name and arity");
 }

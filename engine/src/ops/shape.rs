@@ -47,12 +47,18 @@ impl Op<1> for Reshape {
         Ok((x.reshape(new), old))
     }
 
-    fn backward<T: Float>(&self, old: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+    fn backward<T: Float>(
+        &self,
+        old: Shape,
+        dy: Tensor<T>,
+        _: [bool; 1],
+    ) -> [Option<Tensor<T>>; 1] {
         [Some(dy.reshape(old))]
     }
 
     fn cases(g: &mut Gen) -> Vec<Case<Self, 1>> {
-        let cases: [(&[usize], &[usize]); 3] = [(&[3, 4], &[2, 6]), (&[5], &[1, 5, 1]), (&[1], &[])];
+        let cases: [(&[usize], &[usize]); 3] =
+            [(&[3, 4], &[2, 6]), (&[5], &[1, 5, 1]), (&[1], &[])];
         let case = |&(old, new): &(&[usize], &[usize])| {
             let op = Reshape { shape: new.into() };
             Case::new(format!("{old:?} to {new:?}"), op, [g.normal(old)])
@@ -140,24 +146,30 @@ fn permuted<T: Float>(x: &Tensor<T>, order: &[usize]) -> Tensor<T> {
     };
     let mut out = Tensor::stale(order.iter().map(|&axis| shape[axis]).collect::<Shape>());
     let x = x.data();
-    par::chunks(out.data_mut(), par::task_size(par::CHEAP, n), |start, piece| {
-        let first = start / n;
-        if stride == 1 {
-            for (r, out) in piece.chunks_mut(n).enumerate() {
-                out.copy_from_slice(&x[row_start(first + r)..][..n]);
+    par::chunks(
+        out.data_mut(),
+        par::task_size(par::CHEAP, n),
+        |start, piece| {
+            let first = start / n;
+            if stride == 1 {
+                for (r, out) in piece.chunks_mut(n).enumerate() {
+                    out.copy_from_slice(&x[row_start(first + r)..][..n]);
+                }
+                return;
             }
-            return;
-        }
-        for strip in (0..n).step_by(STRIP) {
-            let end = (strip + STRIP).min(n);
-            for (r, out) in piece.chunks_mut(n).enumerate() {
-                let x = x[row_start(first + r) + strip * stride..].iter().step_by(stride);
-                for (out, &x) in out[strip..end].iter_mut().zip(x) {
-                    *out = x;
+            for strip in (0..n).step_by(STRIP) {
+                let end = (strip + STRIP).min(n);
+                for (r, out) in piece.chunks_mut(n).enumerate() {
+                    let x = x[row_start(first + r) + strip * stride..]
+                        .iter()
+                        .step_by(stride);
+                    for (out, &x) in out[strip..end].iter_mut().zip(x) {
+                        *out = x;
+                    }
                 }
             }
-        }
-    });
+        },
+    );
     out
 }
 
@@ -167,11 +179,15 @@ fn take<T: Float>(x: &Tensor<T>, axis: usize, range: Range<usize>) -> Tensor<T> 
     let mut out = Tensor::stale(x.shape().with(axis, range.len()));
     let (from, to) = (n * inner, range.len() * inner);
     let x = x.data();
-    par::chunks(out.data_mut(), par::task_size(par::CHEAP, to), |start, piece| {
-        for (r, out) in piece.chunks_mut(to).enumerate() {
-            out.copy_from_slice(&x[(start / to + r) * from + range.start * inner..][..to]);
-        }
-    });
+    par::chunks(
+        out.data_mut(),
+        par::task_size(par::CHEAP, to),
+        |start, piece| {
+            for (r, out) in piece.chunks_mut(to).enumerate() {
+                out.copy_from_slice(&x[(start / to + r) * from + range.start * inner..][..to]);
+            }
+        },
+    );
     out
 }
 
@@ -186,24 +202,28 @@ fn join<T: Float>(shape: Shape, axis: usize, pieces: &[Piece<'_, T>]) -> Tensor<
     let [_, n, inner] = shape.around(axis);
     let mut out = Tensor::stale(shape);
     let block = n * inner;
-    par::chunks(out.data_mut(), par::task_size(par::CHEAP, block), |start, chunk| {
-        for (r, mut out) in chunk.chunks_mut(block).enumerate() {
-            for piece in pieces {
-                let part;
-                match piece {
-                    Piece::Zeros(n) => {
-                        (part, out) = out.split_at_mut(n * inner);
-                        part.fill(T::ZERO);
-                    }
-                    Piece::Of(x) => {
-                        let size = x.shape()[axis] * inner;
-                        (part, out) = out.split_at_mut(size);
-                        part.copy_from_slice(&x.data()[(start / block + r) * size..][..size]);
+    par::chunks(
+        out.data_mut(),
+        par::task_size(par::CHEAP, block),
+        |start, chunk| {
+            for (r, mut out) in chunk.chunks_mut(block).enumerate() {
+                for piece in pieces {
+                    let part;
+                    match piece {
+                        Piece::Zeros(n) => {
+                            (part, out) = out.split_at_mut(n * inner);
+                            part.fill(T::ZERO);
+                        }
+                        Piece::Of(x) => {
+                            let size = x.shape()[axis] * inner;
+                            (part, out) = out.split_at_mut(size);
+                            part.copy_from_slice(&x.data()[(start / block + r) * size..][..size]);
+                        }
                     }
                 }
             }
-        }
-    });
+        },
+    );
     out
 }
 
@@ -222,12 +242,16 @@ impl<const N: usize> Op<N> for Concat {
         let axis = self.axis;
         let shapes = x.map(Tensor::shape);
         let fits = |s: &Shape| {
-            axis < s.rank() && s.rank() == shapes[0].rank() && s.with(axis, 0) == shapes[0].with(axis, 0)
+            axis < s.rank()
+                && s.rank() == shapes[0].rank()
+                && s.with(axis, 0) == shapes[0].with(axis, 0)
         };
         if !shapes.iter().all(fits) {
             let reason = format!("the shapes must be equal but for axis {axis}");
             let bad = BadOperands::new(<Self as Op<N>>::NAME, reason);
-            let bad = shapes.iter().fold(bad, |bad, &s| bad.operand("part", "", s));
+            let bad = shapes
+                .iter()
+                .fold(bad, |bad, &s| bad.operand("part", "", s));
             return Err(bad.into());
         }
         let lengths = shapes.map(|s| s[axis]);
@@ -317,7 +341,12 @@ impl Op<1> for Slice {
         Ok((take(x, *axis, range.clone()), x.shape()))
     }
 
-    fn backward<T: Float>(&self, shape: Shape, dy: Tensor<T>, _: [bool; 1]) -> [Option<Tensor<T>>; 1] {
+    fn backward<T: Float>(
+        &self,
+        shape: Shape,
+        dy: Tensor<T>,
+        _: [bool; 1],
+    ) -> [Option<Tensor<T>>; 1] {
         let Range { start, end } = self.range;
         let after = shape[self.axis] - end;
         let pieces = [Piece::Zeros(start), Piece::Of(&dy), Piece::Zeros(after)];
@@ -356,11 +385,17 @@ impl Op<1> for Pad {
     type Saved<T: Float> = usize;
 
     fn forward<T: Float>(&self, [x]: [&Tensor<T>; 1]) -> Result<(Tensor<T>, usize)> {
-        let &Pad { axis, before, after } = self;
+        let &Pad {
+            axis,
+            before,
+            after,
+        } = self;
         let Some(&n) = x.shape().get(axis) else {
-            return Err(BadOperands::new(Self::NAME, format!("there is no axis {axis}"))
-                .operand("input", "", x.shape())
-                .into());
+            return Err(
+                BadOperands::new(Self::NAME, format!("there is no axis {axis}"))
+                    .operand("input", "", x.shape())
+                    .into(),
+            );
         };
         let shape = x.shape().with(axis, before + n + after);
         let pieces = [Piece::Zeros(before), Piece::Of(x), Piece::Zeros(after)];
@@ -379,7 +414,11 @@ impl Op<1> for Pad {
             (&[2, 3], [0, 0, 0]),
         ];
         let case = |&(shape, [axis, before, after]): &(&[usize], [usize; 3])| {
-            let op = Pad { axis, before, after };
+            let op = Pad {
+                axis,
+                before,
+                after,
+            };
             Case::new(format!("{shape:?} {op:?}"), op, [g.normal(shape)])
         };
         cases.iter().map(case).collect()
