@@ -204,7 +204,11 @@ impl<M: Module<f64>> Check<M> {
         let ids: Vec<_> = params.iter().map(|(id, _)| id).collect();
         for id in ids {
             let mut value = params.value(id);
-            let scale = if normalised && value.shape().rank() > 1 { 5.0 } else { 1.0 };
+            let scale = if normalised && value.shape().rank() > 1 {
+                5.0
+            } else {
+                1.0
+            };
             let noise = g.normal(value.shape());
             value.zip_assign(&noise, |p, n| scale * (p + 0.1 * n));
             params.set(id, &value);
