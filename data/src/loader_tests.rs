@@ -99,6 +99,21 @@ fn seeds_and_epochs_change_order_and_images() {
 }
 
 #[test]
+fn equal_images_are_varied_each_in_its_own_way() {
+    let twins = images(50).set().subset(&[3; 20]);
+    let twins = Images::new(twins, Normalise::unit(1)).unwrap();
+    let twins = twins.augmented(Augment::mnist_strong()).unwrap();
+    let loader = Loader::new(twins, shuffled(8), SEED).unwrap();
+    let all = by_index(&content(loader.epoch(0)));
+    for (i, (_, image)) in all.iter().enumerate() {
+        assert!(
+            all[..i].iter().all(|(_, other)| other != image),
+            "image {i}"
+        );
+    }
+}
+
+#[test]
 fn an_epoch_resumes_at_any_batch() {
     let loader = Loader::new(images(50), shuffled(8), SEED)
         .unwrap()
@@ -269,11 +284,11 @@ fn waiting_is_counted_when_loading_is_slow_and_only_then() {
 
     let mut epoch = Loader::evaluation(Probe::new(20), 5).unwrap().epoch(0);
     epoch.next();
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(300));
     let first = epoch.waited();
     epoch.by_ref().for_each(drop);
     assert!(
-        epoch.waited() - first < Duration::from_millis(50),
+        epoch.waited() - first < Duration::from_millis(200),
         "{:?}",
         epoch.waited()
     );
@@ -304,7 +319,7 @@ fn dropped_batches_give_their_buffers_back() {
                 .all(|(&x, &i)| x == i as f32)
         );
     }
-    assert!(loader.spare.buffers.lock().unwrap().len() <= 4);
+    assert!((1..=4).contains(&loader.spare.buffers.lock().unwrap().len()));
 }
 
 #[test]

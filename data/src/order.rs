@@ -81,7 +81,8 @@ impl Order {
     ///
     /// # Errors
     /// [`Error::Invalid`] for batches of zero images, for fewer images than a batch where the
-    /// rest is dropped, for no images to shuffle, and for fewer classes than a batch needs.
+    /// rest is dropped, for no images to shuffle, and for fewer classes than a PxK batch needs
+    /// or fewer images than it wants of each.
     pub fn check(&self, labels: &[usize]) -> Result<()> {
         let least = |what: &str, least: usize, found: usize, hint: &str| {
             if found >= least {
@@ -107,9 +108,12 @@ impl Order {
                 let full = if last == LastBatch::Drop { batch } else { 1 };
                 least("images to fill one batch", full, labels.len(), fewer)
             }
-            Order::PxK { classes, .. } => {
+            Order::PxK { classes, per_class } => {
                 let found = pxk::visits(labels, 1).iter().filter(|&&n| n > 0).count();
-                least("different classes for PxK batches", classes, found, fewer)
+                least("different classes for PxK batches", classes, found, fewer)?;
+                // Repetition serves small classes; beyond all images it is a slip of the pen.
+                let hint = "ask for fewer images per class";
+                least("images for PxK batches", per_class, labels.len(), hint)
             }
         }
     }
@@ -130,6 +134,9 @@ impl Order {
 
     /// The batches of the epoch that belongs to `key`, for images with these labels, which must
     /// have passed [`check`](Self::check).
+    ///
+    /// # Panics
+    /// If they would not have passed.
     pub fn plan(&self, labels: &[usize], key: Key) -> Plan {
         let mut indices = match *self {
             Order::Sequential { .. } => (0..labels.len()).collect(),
@@ -229,6 +236,7 @@ mod tests {
         assert!(refused(Order::sequential(0), &[]).contains("images per batch"));
         assert!(refused(Order::pxk(3, 2), &[0, 0, 5, 5]).contains("expected 3 or more, found 2"));
         assert!(refused(Order::pxk(3, 0), &[0, 1, 2]).contains("images per batch"));
+        assert!(refused(Order::pxk(2, usize::MAX), &[0, 1, 2]).contains("found 3"));
         let keep = LastBatch::Keep;
         assert!(
             Order::Shuffled {

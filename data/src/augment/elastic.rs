@@ -48,24 +48,30 @@ impl Elastic {
 fn smooth_noise(height: usize, width: usize, kernel: &[f32], rng: &mut Rng) -> Vec<f32> {
     let margin = kernel.len() - 1;
     let (rows, columns) = (height + margin, width + margin);
-    let noise = noise(rows * columns, rng);
+    let noise = noise(rows * columns + LANES, rng);
     let mut smooth = vec![0.0; height * width];
-    let mut line = vec![0.0; columns];
+    let mut line = vec![0.0; columns + LANES];
     for (y, out) in smooth.chunks_exact_mut(width).enumerate() {
-        line.fill(0.0);
-        for (k, &weight) in kernel.iter().enumerate() {
-            add_scaled(&mut line, weight, &noise[(y + k) * columns..]);
-        }
-        for (k, &weight) in kernel.iter().enumerate() {
-            add_scaled(out, weight, &line[k..]);
-        }
+        weighted_sum(kernel, &noise[y * columns..], columns, &mut line[..columns]);
+        weighted_sum(kernel, &line, 1, out);
     }
     smooth
 }
 
-fn add_scaled(sum: &mut [f32], weight: f32, terms: &[f32]) {
-    for (s, t) in sum.iter_mut().zip(terms) {
-        *s += weight * t;
+/// Sums that are kept in registers, side by side.
+const LANES: usize = 8;
+
+/// `out[x] = Σ_k kernel[k] · terms[k · step + x]`; reads up to `LANES` terms too many.
+fn weighted_sum(kernel: &[f32], terms: &[f32], step: usize, out: &mut [f32]) {
+    for (i, out) in out.chunks_mut(LANES).enumerate() {
+        let mut sums = [0.0; LANES];
+        for (k, weight) in kernel.iter().enumerate() {
+            let terms = &terms[k * step + i * LANES..][..LANES];
+            for (sum, term) in sums.iter_mut().zip(terms) {
+                *sum += weight * term;
+            }
+        }
+        out.copy_from_slice(&sums[..out.len()]);
     }
 }
 

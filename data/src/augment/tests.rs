@@ -214,6 +214,23 @@ fn composed_maps_turn_first_and_shift_last() {
 }
 
 #[test]
+fn composed_maps_keep_the_centre_the_area_and_the_unit_of_slanted_rows() {
+    let augment = Augment {
+        rotate: 40.0,
+        shear: 30.0,
+        ..Augment::none()
+    };
+    for i in 0..50 {
+        let Affine { a, b, c, d, tx, ty } = Affine::draw(&augment, [9, 15, 1], Key::new(12).at(i));
+        assert_abs_diff_eq!(a * d - b * c, 1.0, epsilon = 1e-5);
+        // The way back of a horizontal slant, then a turn, moves rows as the turn alone.
+        assert_abs_diff_eq!(c.hypot(d), 1.0, epsilon = 1e-5);
+        assert_abs_diff_eq!(a * 7.0 + b * 4.0 + tx, 7.0, epsilon = 1e-4);
+        assert_abs_diff_eq!(c * 7.0 + d * 4.0 + ty, 4.0, epsilon = 1e-4);
+    }
+}
+
+#[test]
 fn elastic_displacements_have_the_stated_size_and_smoothness() {
     let elastic = Elastic {
         alpha: 34.0,

@@ -1,0 +1,388 @@
+use super::*;
+
+const CLASSES: [&str; 3] = ["a", "b", "c"];
+
+/// `n` points in each of three directions and their opposites, at different lengths.
+fn three<const D: usize>(n: usize) -> (Vec<[f32; D]>, Vec<usize>) {
+    let labels: Vec<usize> = (0..3 * n).map(|i| i % 3).collect();
+    let point = |(i, &class): (usize, &usize)| {
+        let mut point = [0.01 * (i % 7) as f32; D];
+        point[class % D] += (1.0 + i as f32 / n as f32) * if class < D { 1.0 } else { -1.0 };
+        point.map(|x| if i % 2 == 0 { x } else { -x })
+    };
+    (labels.iter().enumerate().map(point).collect(), labels)
+}
+
+fn scatter<'a, const D: usize>(points: &'a [[f32; D]], labels: &'a [usize]) -> Scatter<'a, D> {
+    Scatter {
+        title: "t",
+        subtitle: "s",
+        points,
+        labels,
+        weights: &[],
+        classes: &CLASSES,
+        features: Features::Raw,
+    }
+}
+
+/// The places of the dots in the order of painting, relative to the group they are in.
+fn dots(svg: &str) -> Vec<[f64; 2]> {
+    let starts = svg.split("h0").filter_map(|before| before.rsplit_once('M'));
+    let all = starts.filter_map(|(_, place)| place.split_once(' '));
+    all.filter_map(|(x, y)| Some([x.parse().ok()?, y.parse().ok()?]))
+        .collect()
+}
+
+/// Everything that must hold for any picture.
+fn check(svg: &str) {
+    let document = roxmltree::Document::parse(svg).expect("well-formed XML");
+    assert_eq!(document.root_element().tag_name().name(), "svg");
+    for node in document.descendants() {
+        assert!(
+            !node.has_attribute("id"),
+            "ids clash when pictures share a page"
+        );
+        for a in node.attributes() {
+            assert!(
+                !a.value().contains("NaN") && !a.value().contains("inf"),
+                "{a:?}"
+            );
+        }
+        let long = |word: &str| word.rsplit_once('.').is_some_and(|(_, d)| d.len() > 1);
+        let path = node.attribute("d").unwrap_or("");
+        let words = path.split(|c: char| c.is_ascii_alphabetic() || c == ' ');
+        assert_eq!(words.filter(|w| long(w)).count(), 0, "rounded to 0.1 px");
+    }
+}
+
+#[test]
+fn every_panel_is_well_formed_and_the_same_each_time() {
+    let (plane, labels) = three::<2>(50);
+    let (space, _) = three::<3>(50);
+    let raw = scatter(&plane, &labels);
+    let unit = Scatter {
+        features: Features::Unit,
+        weights: &[[1.0, 0.0], [0.0, 2.0], [-1.0, -1.0]],
+        ..raw
+    };
+    let points = [(0.0, 1.0), (1.0, 0.1)];
+    let series = [Series {
+        name: "train",
+        points: &points,
+    }];
+    let curves = Curves {
+        title: "loss",
+        x_label: "epoch",
+        y_scale: Scale::Log,
+        series: &series,
+    };
+    let groups: [(&str, &[f32]); 2] = [("own", &[0.9, 1.0001]), ("other", &[-0.2, -1.0001])];
+    let cosines = Cosines {
+        title: "c",
+        subtitle: "",
+        groups: &groups,
+    };
+    let panels = [
+        Panel::Plane(raw),
+        Panel::Plane(unit),
+        Panel::Sphere(scatter(&space, &labels)),
+        Panel::Sphere(Scatter {
+            features: Features::Unit,
+            ..scatter(&space, &labels)
+        }),
+        Panel::Curves(curves),
+        Panel::Cosines(cosines),
+    ];
+    for panel in panels {
+        check(&grid("one", 1, &[panel]).unwrap());
+    }
+    let svg = grid("all", 4, &panels).unwrap();
+    check(&svg);
+    assert_eq!(svg, grid("all", 4, &panels).unwrap());
+    assert_eq!(
+        svg.matches("<g transform=\"translate(").count(),
+        6 + 6,
+        "a group and one inside"
+    );
+    check(&scatter_2d(&unit).unwrap());
+    check(&scatter_3d(&scatter(&space, &labels)).unwrap());
+    check(&super::curves("t", &[curves, curves]).unwrap());
+    check(&histogram(&cosines).unwrap());
+}
+
+#[test]
+fn text_is_escaped() {
+    let text = r#"a<b> & "c" 'd' ]]> "#;
+    let control = "nul\0 bell\u{7} line\nend";
+    let s = Scatter {
+        title: text,
+        subtitle: control,
+        ..scatter(&[[1.0, 2.0]], &[0])
+    };
+    let svg = scatter_2d(&s).unwrap();
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let texts: Vec<_> = document.descendants().filter_map(|n| n.text()).collect();
+    assert!(texts.contains(&text), "{texts:?}");
+    assert!(
+        texts.contains(&"nul\u{fffd} bell\u{fffd} line end"),
+        "{texts:?}"
+    );
+}
+
+#[test]
+fn a_scatter_draws_every_point_and_many_points_evenly() {
+    let (points, labels) = three::<2>(1000);
+    assert_eq!(
+        dots(&scatter_2d(&scatter(&points, &labels)).unwrap()).len(),
+        3000
+    );
+    let (space, _) = three::<3>(1000);
+    assert_eq!(
+        dots(&scatter_3d(&scatter(&space, &labels)).unwrap()).len(),
+        3000
+    );
+
+    let (many, labels) = three::<2>(7000);
+    let svg = scatter_2d(&scatter(&many, &labels)).unwrap();
+    assert_eq!(dots(&svg).len(), 9999, "3,333 of each class");
+    assert!(svg.len() < 200_000, "{} bytes", svg.len());
+    let panels = vec![Panel::Plane(scatter(&many, &labels)); 8];
+    let svg = grid("", 4, &panels).unwrap();
+    assert_eq!(dots(&svg).len(), 8 * (5000 / 3 * 3));
+    assert!(svg.len() < 1_000_000, "{} bytes", svg.len());
+}
+
+#[test]
+fn both_directions_have_the_same_scale_and_up_is_up() {
+    let svg = scatter_2d(&scatter(&[[0.0, 3.0], [-3.0, 0.0], [1.5, 0.0]], &[0, 1, 2])).unwrap();
+    let dots = dots(&svg);
+    let reach = -dots[0][1];
+    assert!(reach > 200.0, "the longest embedding reaches far: {dots:?}");
+    assert_eq!(dots, [[0.0, -reach], [-reach, 0.0], [reach / 2.0, 0.0]]);
+}
+
+#[test]
+fn unit_features_lie_on_the_circle() {
+    let (points, labels) = three::<2>(40);
+    let s = Scatter {
+        features: Features::Unit,
+        ..scatter(&points, &labels)
+    };
+    let lengths: Vec<f64> = dots(&scatter_2d(&s).unwrap())
+        .iter()
+        .map(|[x, y]| x.hypot(*y))
+        .collect();
+    assert_eq!(lengths.len(), 120);
+    assert!(
+        lengths.iter().all(|l| (l - lengths[0]).abs() < 0.15),
+        "{lengths:?}"
+    );
+}
+
+#[test]
+fn near_points_are_painted_over_far_ones() {
+    // The eye looks from the first octant.
+    let svg = scatter_3d(&scatter(&[[1.0, 1.0, 0.5], [-1.0, -1.1, -0.5]], &[0, 1])).unwrap();
+    let near = svg
+        .rfind("stroke=\"#0072b2\" stroke-opacity=\"0.5")
+        .unwrap();
+    let far = svg
+        .rfind("stroke=\"#e69f00\" stroke-opacity=\"0.15")
+        .unwrap();
+    assert!(far < near);
+}
+
+#[test]
+fn points_without_a_place_are_left_out_and_counted() {
+    let points = [
+        [1.0, 2.0],
+        [f32::NAN, 0.0],
+        [0.0, f32::INFINITY],
+        [0.0, 0.0],
+    ];
+    let raw = Scatter {
+        weights: &[[f32::NAN, 1.0], [0.0, 0.0], [1.0, 0.0]],
+        ..scatter(&points, &[0, 0, 1, 2])
+    };
+    let svg = scatter_2d(&raw).unwrap();
+    check(&svg);
+    assert_eq!(dots(&svg).len(), 2);
+    assert!(svg.contains(">2 points without a place left out<"));
+    assert_eq!(
+        svg.matches("rx=\"8\"").count(),
+        1,
+        "one weight has a direction"
+    );
+    let unit = scatter_2d(&Scatter {
+        features: Features::Unit,
+        ..raw
+    })
+    .unwrap();
+    assert!(
+        unit.contains(">3 points without a place left out<"),
+        "a zero has no direction"
+    );
+}
+
+#[test]
+fn a_collapsed_network_is_a_picture() {
+    let points = [[0.0, 0.0]; 5];
+    let svg = scatter_2d(&scatter(&points, &[0, 1, 2, 0, 1])).unwrap();
+    check(&svg);
+    assert_eq!(dots(&svg), [[0.0, 0.0]; 5]);
+    let same = [[2.0, 0.0]; 3];
+    let svg = scatter_2d(&Scatter {
+        weights: &same,
+        ..scatter(&same, &[0, 1, 2])
+    })
+    .unwrap();
+    check(&svg);
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let places = document.descendants().filter(|n| n.has_attribute("rx"));
+    let mut ys: Vec<f64> = places
+        .map(|n| n.attribute("y").unwrap().parse().unwrap())
+        .collect();
+    ys.sort_by(f64::total_cmp);
+    assert!(
+        ys.len() == 3 && ys[1] - ys[0] > 16.0 && ys[2] - ys[1] > 16.0,
+        "{ys:?}"
+    );
+}
+
+#[test]
+fn data_that_make_no_picture_are_errors() {
+    let empty = |given| PlotError::Empty {
+        panel: "t".to_owned(),
+        given,
+    };
+    assert_eq!(scatter_2d(&scatter(&[], &[])), Err(empty(0)));
+    assert_eq!(
+        scatter_2d(&scatter(&[[f32::NAN, 1.0]; 3], &[0; 3])),
+        Err(empty(3))
+    );
+    assert_eq!(
+        scatter_2d(&Scatter {
+            features: Features::Unit,
+            ..scatter(&[[0.0; 2]], &[0])
+        }),
+        Err(empty(1))
+    );
+    let no_classes = Scatter {
+        classes: &[],
+        ..scatter::<3>(&[], &[])
+    };
+    assert_eq!(scatter_3d(&no_classes), Err(empty(0)));
+    assert_eq!(
+        scatter_2d(&scatter(&[[1.0, 1.0]], &[0, 1])),
+        Err(PlotError::Labels {
+            panel: "t".to_owned(),
+            points: 1,
+            labels: 2
+        })
+    );
+    assert_eq!(
+        scatter_2d(&scatter(&[[1.0, 1.0]; 2], &[0, 3])),
+        Err(PlotError::UnknownClass {
+            panel: "t".to_owned(),
+            index: 1,
+            label: 3,
+            classes: 3
+        })
+    );
+    assert_eq!(
+        scatter_2d(&Scatter {
+            weights: &[[1.0, 0.0]],
+            ..scatter(&[[1.0, 1.0]], &[0])
+        }),
+        Err(PlotError::Weights {
+            panel: "t".to_owned(),
+            weights: 1,
+            classes: 3
+        })
+    );
+    assert_eq!(grid("t", 3, &[]), Err(empty(0)));
+    let cosines = Cosines {
+        title: "t",
+        subtitle: "",
+        groups: &[("own", &[f32::NAN])],
+    };
+    assert_eq!(histogram(&cosines), Err(empty(1)));
+    let zeros = [Series {
+        name: "x",
+        points: &[(0.0, 0.0), (1.0, -1.0)],
+    }];
+    let log = Curves {
+        title: "t",
+        x_label: "",
+        y_scale: Scale::Log,
+        series: &zeros,
+    };
+    assert_eq!(curves("", &[log]), Err(empty(2)), "no logarithm");
+    assert!(
+        curves(
+            "",
+            &[Curves {
+                y_scale: Scale::Linear,
+                ..log
+            }]
+        )
+        .is_ok()
+    );
+}
+
+/// The `d` attributes of the paths of the first series.
+fn lines(svg: &str) -> Vec<&str> {
+    let paths = svg
+        .lines()
+        .filter(|l| l.starts_with("<path fill=\"none\" stroke=\"#0072b2\""));
+    paths.filter_map(|l| l.split(" d=\"").nth(1)).collect()
+}
+
+#[test]
+fn a_line_breaks_where_a_value_is_missing() {
+    let mut points: Vec<(f64, f64)> = (0..100).map(|i| (f64::from(i), f64::from(i % 9))).collect();
+    points[30].1 = f64::NAN;
+    points[60].1 = f64::INFINITY;
+    let series = [Series {
+        name: "x",
+        points: &points,
+    }];
+    let panel = Curves {
+        title: "t",
+        x_label: "",
+        y_scale: Scale::Linear,
+        series: &series,
+    };
+    let svg = curves("", &[panel]).unwrap();
+    check(&svg);
+    let line = lines(&svg)[0];
+    assert_eq!(line.matches('M').count(), 3);
+    assert_eq!(line.matches('L').count(), 98 - 3);
+}
+
+#[test]
+fn a_long_series_stays_small_and_keeps_its_extremes() {
+    let mut points: Vec<(f64, f64)> = (0..1_000_000)
+        .map(|i| (f64::from(i), f64::from(i % 9) / 9.0))
+        .collect();
+    points[123_456].1 = 5.0;
+    let series = [Series {
+        name: "x",
+        points: &points,
+    }];
+    let panel = Curves {
+        title: "t",
+        x_label: "",
+        y_scale: Scale::Linear,
+        series: &series,
+    };
+    let svg = curves("", &[panel]).unwrap();
+    assert!(svg.len() < 50_000, "{} bytes", svg.len());
+    let range = lines(&svg)[0];
+    let heights = range
+        .split(['M', 'L'])
+        .filter_map(|p| p.split([' ', '"']).nth(1)?.parse().ok());
+    let highest = heights.fold(f64::INFINITY, f64::min);
+    // The frame begins 44 px below the top; the axis leaves 4 % of its range above the outlier.
+    assert!((44.0..60.0).contains(&highest), "{highest}");
+}
