@@ -1,3 +1,28 @@
-//! placeholder
+//! The library behind the program `hypersphere`: configurations, training, run directories,
+//! pictures. The program itself only parses the command line and prints errors.
 
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod dataset;
+pub mod evaluation;
+pub mod pictures;
 pub mod plot;
+pub mod progress;
+pub mod run_dir;
+pub mod trainer;
+
+/// The exit code that belongs to an error: 2 usage or configuration, 3 data, 4 diverged, 130
+/// interrupted, 1 anything else.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    let is_configuration = error.is::<config::ConfigError>()
+        || error.is::<losses::Error>()
+        || error.is::<nn::ModelError>();
+    match () {
+        () if is_configuration => 2,
+        () if error.is::<data::Error>() => 3,
+        () if error.is::<trainer::Diverged>() => 4,
+        () if error.is::<trainer::Interrupted>() => 130,
+        () => 1,
+    }
+}

@@ -1,1 +1,22 @@
-fn main() {}
+//! `hypersphere`: the program. All it does itself is to turn errors into messages and exit codes.
+
+use clap::Parser;
+use hypersphere::cli::{Cli, Command};
+use hypersphere::{commands, exit_code};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Train(options) => commands::train::run(*options),
+        Command::Gradcheck(options) => commands::gradcheck::run(&options),
+        Command::Loss(command) => commands::loss::run(&command),
+        Command::Model(command) => commands::model::run(&command),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}

@@ -151,6 +151,10 @@ pub static NETWORKS: &[LayerCheck] = &[
         name: "lenet++",
         check: network,
     },
+    LayerCheck {
+        name: "lenet++-light",
+        check: network,
+    },
 ];
 
 /// A module with parameters at a random place.

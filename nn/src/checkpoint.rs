@@ -148,20 +148,20 @@ impl<T: Float> Checkpoint<T> {
                 reason: format!("two tensors are called `{}`", pair[0].0),
             });
         }
-        let beside = beside(path);
-        let written = write_and_flush(&beside, &header::<T>(&tensors, &self.metadata), &tensors)
-            .and_then(|()| fs::rename(&beside, path));
-        written.map_err(|source| {
-            // The failure that counts is the first one.
-            drop(fs::remove_file(&beside));
-            CheckpointError::Io {
-                action: "write",
-                path: path.to_path_buf(),
-                source,
+        let header = header::<T>(&tensors, &self.metadata);
+        write_atomically(path, |file| {
+            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(header.as_bytes())?;
+            for (_, tensor) in &tensors {
+                file.write_all(cast_slice(tensor.data()))?;
             }
-        })?;
-        flush_folder(path);
-        Ok(())
+            Ok(())
+        })
+        .map_err(|source| CheckpointError::Io {
+            action: "write",
+            path: path.to_path_buf(),
+            source,
+        })
     }
 
     /// Reads a file; `f32` and `f64` are converted to this type, from `f64` to `f32` by rounding.
@@ -274,18 +274,28 @@ fn header<T: Float>(tensors: &[&(String, Tensor<T>)], metadata: &Metadata) -> St
     format!("{text:length$}")
 }
 
-fn write_and_flush<T: Float>(
+/// Writes a file beside its final place, flushes it to the disk and renames it: whoever reads
+/// `path` finds the old or the new content, never a part.
+///
+/// # Errors
+/// The system's, or those of `content`; nothing is left behind then.
+pub fn write_atomically(
     path: &Path,
-    header: &str,
-    tensors: &[&(String, Tensor<T>)],
+    content: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(&(header.len() as u64).to_le_bytes())?;
-    file.write_all(header.as_bytes())?;
-    for (_, tensor) in tensors {
-        file.write_all(cast_slice(tensor.data()))?;
-    }
-    file.into_inner()?.sync_all()
+    let beside = beside(path);
+    let write = || {
+        let mut file = BufWriter::new(File::create(&beside)?);
+        content(&mut file)?;
+        file.into_inner()?.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    write().inspect_err(|_| {
+        // The failure that counts is the first one.
+        drop(fs::remove_file(&beside));
+    })?;
+    flush_folder(path);
+    Ok(())
 }
 
 /// A name for the unfinished file, in the same folder, since a rename cannot cross file systems.

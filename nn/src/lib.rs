@@ -23,7 +23,7 @@
 //!     .build(&mut Scope::root(&mut params, 42));
 //!
 //! let config: OptimizerConfig =
-//!     serde_json::from_str(r#"{ "kind": "sgd", "momentum": 0.9, "weight-decay": 5e-4 }"#)?;
+//!     serde_json::from_str(r#"{ "kind": "sgd", "momentum": 0.9, "weight_decay": 5e-4 }"#)?;
 //! let mut optimizer = config.build();
 //! let schedule = Schedule::one_cycle();
 //!
@@ -71,7 +71,7 @@
 //! | [`check`] | the gradient checks of all layers and networks |
 
 pub mod check;
-mod checkpoint;
+pub mod checkpoint;
 mod clip;
 mod ema;
 mod init;

@@ -67,7 +67,7 @@ pub enum StateError {
 ///
 /// ```
 /// use nn::OptimizerConfig;
-/// let text = r#"{ "kind": "sgd", "momentum": 0.9, "weight-decay": 5e-4 }"#;
+/// let text = r#"{ "kind": "sgd", "momentum": 0.9, "weight_decay": 5e-4 }"#;
 /// let config: OptimizerConfig = serde_json::from_str(text).unwrap();
 /// let optimizer = config.build::<f32>();
 /// # drop(optimizer);
@@ -76,7 +76,6 @@ pub enum StateError {
 #[serde(
     tag = "kind",
     rename_all = "kebab-case",
-    rename_all_fields = "kebab-case",
     deny_unknown_fields
 )]
 pub enum OptimizerConfig {
@@ -189,7 +188,7 @@ impl OptimizerConfig {
                 if nesterov && momentum == 0.0 {
                     return Err("`nesterov` needs a `momentum` above 0".into());
                 }
-                not_negative("weight-decay", weight_decay)
+                not_negative("weight_decay", weight_decay)
             }
             OptimizerConfig::Adam {
                 beta1,
@@ -206,7 +205,7 @@ impl OptimizerConfig {
                 share("beta1", beta1)?;
                 share("beta2", beta2)?;
                 not_negative("eps", eps)?;
-                not_negative("weight-decay", weight_decay)
+                not_negative("weight_decay", weight_decay)
             }
         }
     }

@@ -19,7 +19,6 @@ use std::f64::consts::PI;
 #[serde(
     tag = "kind",
     rename_all = "kebab-case",
-    rename_all_fields = "kebab-case",
     deny_unknown_fields
 )]
 pub enum Schedule {
@@ -48,7 +47,7 @@ pub enum Schedule {
         #[serde(default)]
         end: f64,
     },
-    /// From `1/div` up to 1 and down to `1/(div · final-div)` (`OneCycleLR` in its two phases).
+    /// From `1/div` up to 1 and down to `1/(div · final_div)` (`OneCycleLR` in its two phases).
     /// The peak is at step `peak · total − 1`, the end at step `total − 1`.
     OneCycle {
         /// The fraction of the training spent rising, 0.3 unless set (`pct_start`).
@@ -190,7 +189,7 @@ impl Schedule {
             } => {
                 within("peak", *peak, 0.0, 1.0)?;
                 at_least_1("div", *div)?;
-                at_least_1("final-div", *final_div)
+                at_least_1("final_div", *final_div)
             }
             Schedule::Warmup {
                 fraction,
@@ -359,7 +358,7 @@ mod tests {
         let schedule = parse(warm).unwrap();
         assert_eq!(schedule, Schedule::one_cycle().warmed_up(0.1, 0.0));
         let written = serde_json::to_string(&schedule).unwrap();
-        assert!(written.contains("final-div"), "{written}");
+        assert!(written.contains("final_div"), "{written}");
         assert_eq!(parse(&written).unwrap(), schedule);
         let typo = parse(r#"{"kind":"cosine","ende":0.1}"#).unwrap_err();
         assert!(typo.to_string().contains("ende"), "{typo}");

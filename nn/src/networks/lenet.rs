@@ -5,7 +5,7 @@ use crate::init::{Distribution, Fan, Init};
 use crate::layers::{Conv2d, Flatten, Linear, PRelu, Sequential};
 use engine::Float;
 
-/// 5x5 convolutions with PReLU:
+/// 5x5 convolutions with PReLU, for the published `width` of 32:
 ///
 /// ```text
 /// 32 32 | pool | 64 64 | pool | 128 128 | pool | fc
@@ -14,8 +14,12 @@ use engine::Float;
 /// Max-pooling is 2x2 and drops an odd last row, where the authors' framework kept it. Some
 /// versions put a PReLU behind the embedding too; here it stays linear, so that it can point in
 /// every direction alike.
-pub(super) fn plus_plus<T: Float>(mut chain: Chain<T>, dim: usize) -> Sequential<T> {
-    for channels in [32, 64, 128] {
+pub(super) fn plus_plus<T: Float>(
+    mut chain: Chain<T>,
+    width: usize,
+    dim: usize,
+) -> Sequential<T> {
+    for channels in [width, 2 * width, 4 * width] {
         chain = conv(conv(chain, channels), channels).max_pool(2, 2);
     }
     let inputs = chain.shape.iter().product();

@@ -150,10 +150,10 @@ fn scalar_reference(config: OptimizerConfig, p: &mut f64, grads: [f64; 4], lr: f
 fn configs() -> [OptimizerConfig; 4] {
     let of = |text| serde_json::from_str(text).unwrap();
     [
-        of(r#"{"kind":"sgd","weight-decay":0.1}"#),
-        of(r#"{"kind":"sgd","momentum":0.8,"nesterov":true,"weight-decay":0.1}"#),
-        of(r#"{"kind":"adam","weight-decay":0.1}"#),
-        of(r#"{"kind":"adamw","beta1":0.8,"weight-decay":0.1}"#),
+        of(r#"{"kind":"sgd","weight_decay":0.1}"#),
+        of(r#"{"kind":"sgd","momentum":0.8,"nesterov":true,"weight_decay":0.1}"#),
+        of(r#"{"kind":"adam","weight_decay":0.1}"#),
+        of(r#"{"kind":"adamw","beta1":0.8,"weight_decay":0.1}"#),
     ]
 }
 
@@ -278,7 +278,7 @@ fn configuration_is_strict() {
     let parse = serde_json::from_str::<OptimizerConfig>;
     let typo = parse(r#"{"kind":"sgd","momentm":0.9}"#).unwrap_err();
     assert!(typo.to_string().contains("momentm"), "{typo}");
-    assert!(parse(r#"{"kind":"adamw","weight-decay":0.1}"#).is_ok());
+    assert!(parse(r#"{"kind":"adamw","weight_decay":0.1}"#).is_ok());
     let bad = parse(r#"{"kind":"sgd","momentum":1.5}"#).unwrap();
     assert!(bad.validate().unwrap_err().contains("not 1.5"));
     let bad = parse(r#"{"kind":"sgd","momentum":0,"nesterov":true}"#).unwrap();

@@ -1,0 +1,165 @@
+//! The command line.
+
+use crate::progress::Style;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Trains, judges and shows discriminative embeddings on a CPU.
+#[derive(Parser, Debug)]
+#[command(name = "hypersphere", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 failed (a gradient check, a disk), 2 usage or \
+                        configuration, 3 data, 4 diverged, 130 interrupted after a clean checkpoint.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Train a network; without a recipe, list the recipes
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Box<Train>),
+    /// Check every derivative against finite differences, and the rest of the contract
+    #[command(after_help = GRADCHECK_EXAMPLES)]
+    Gradcheck(Gradcheck),
+    /// List, explain and evaluate losses
+    #[command(subcommand)]
+    Loss(Loss),
+    /// List and summarise networks
+    #[command(subcommand)]
+    Model(Model),
+}
+
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  hypersphere train mnist                          99.5 % in a few minutes, no download
+  hypersphere train mnist --loss arcface:s=16,m=0.3
+  hypersphere train mnist --loss 'so-softmax + 0.01*center' --epochs 10 --seed 2
+  hypersphere train mnist --loss all               every loss, and a table
+  hypersphere train mnist --data fashion-mnist/    any folder of four IDX files
+  hypersphere train mnist-2d                       the papers' toy figure, as SVG
+  hypersphere train --resume runs/mnist-so-softmax-1
+  hypersphere train -c runs/mnist-so-softmax-1/config.toml   the same run again";
+
+const GRADCHECK_EXAMPLES: &str = "\
+Examples:
+  hypersphere gradcheck                 everything
+  hypersphere gradcheck losses          a part: ops, layers, losses or models
+  hypersphere gradcheck conv2d arcface  by name";
+
+/// `train`
+#[derive(Args, Debug)]
+pub struct Train {
+    /// The recipe to begin with
+    pub recipe: Option<String>,
+    /// A configuration file (TOML), over the recipe if both are given
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A folder of IDX files instead of the MNIST inside the program
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where to put the run, instead of runs/<recipe>-<loss>-<n>
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// The loss, as NAME:key=value,… with weights and sums; `all` compares every loss
+    #[arg(long, value_name = "SPEC")]
+    pub loss: Option<String>,
+    /// The network
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Numbers in an embedding
+    #[arg(long, value_name = "D")]
+    pub embed_dim: Option<usize>,
+    /// Passes over the training images
+    #[arg(long, value_name = "N")]
+    pub epochs: Option<u64>,
+    /// Images per step
+    #[arg(short, long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// The highest learning rate of the schedule
+    #[arg(long, value_name = "X")]
+    pub lr: Option<f64>,
+    /// Decides initial weights, order, augmentation and dropout
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Threads; the result does not depend on them
+    #[arg(short = 'j', long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Any key of the configuration, such as optimizer.momentum=0.8
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Continue an interrupted run, exactly as if it had not been interrupted
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
+    pub resume: Option<PathBuf>,
+    /// Allow --resume with a changed configuration
+    #[arg(long, requires = "resume")]
+    pub r#override: bool,
+    /// Show the resolved configuration, the network and the reasoning, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How progress is shown [default: bar on a terminal, plain elsewhere]
+    #[arg(long, value_name = "HOW")]
+    pub progress: Option<Style>,
+}
+
+/// `gradcheck`
+#[derive(Args, Debug)]
+pub struct Gradcheck {
+    /// ops, layers, losses, models, or names; everything if absent
+    pub what: Vec<String>,
+    /// Another seed makes other random cases
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `loss`
+#[derive(Subcommand, Debug)]
+pub enum Loss {
+    /// Every loss: name, family, parameters, source, known or reconstructed
+    List,
+    /// Formula, parameters with defaults and ranges, source, and how sure we are of it
+    Show {
+        /// The loss
+        name: String,
+    },
+    /// Value and gradients on given tensors, to compare with another implementation
+    #[command(after_help = EVAL_CONTRACT)]
+    Eval {
+        /// The loss, as NAME:key=value,…
+        spec: String,
+        /// A safetensors file with the inputs
+        #[arg(long, value_name = "FILE")]
+        input: PathBuf,
+        /// The safetensors file to write
+        #[arg(long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+const EVAL_CONTRACT: &str = "\
+Input tensors, in f32 or f64 (computed in that type):
+  embeddings [N, D], labels [N] (i64), for class-level losses weight [C, D], and
+  bias [C] or centers [C, D] where the loss has them.
+Output tensors:
+  loss [1] (the mean), loss_per_sample [N] where defined, grad_embeddings [N, D],
+  grad_weight [C, D], grad_bias, logits [N, C] (margin-free).";
+
+/// `model`
+#[derive(Subcommand, Debug)]
+pub enum Model {
+    /// Every network: name, input, what it is for
+    List,
+    /// Layers, output shapes, parameters and multiply-adds
+    Summary {
+        /// The network
+        name: String,
+        /// Numbers in an embedding
+        #[arg(long, default_value_t = 64)]
+        embed_dim: usize,
+    },
+}

@@ -1,0 +1,6 @@
+//! One file per subcommand.
+
+pub mod gradcheck;
+pub mod loss;
+pub mod model;
+pub mod train;

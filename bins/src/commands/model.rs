@@ -1,0 +1,28 @@
+//! `hypersphere model`: the networks.
+
+use crate::cli::Model;
+use anyhow::Result;
+use engine::Params;
+use nn::{MODELS, Scope};
+
+/// Lists the networks or shows one.
+///
+/// # Errors
+/// If there is no network of that name.
+pub fn run(command: &Model) -> Result<()> {
+    match command {
+        Model::List => {
+            for model in MODELS {
+                println!("{:<15} {}\n{:15} {}\n", model.name, model.description, "", model.source);
+            }
+        }
+        Model::Summary { name, embed_dim } => {
+            let mut params = Params::<f32>::new();
+            let mut root = Scope::root(&mut params, 0);
+            let scope = &mut root.child("backbone");
+            let net = nn::Model::find(name)?.build(scope, [28, 28, 1], Some(*embed_dim))?;
+            println!("{}", net.summary(&params));
+        }
+    }
+    Ok(())
+}

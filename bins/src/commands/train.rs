@@ -1,0 +1,309 @@
+//! `hypersphere train`: from a recipe to a trained embedding.
+
+use crate::cli::Train;
+use crate::config::{Config, ConfigError, Layers, RECIPES};
+use crate::evaluation::{Evaluation, Figures};
+use crate::pictures::{self, Embedding};
+use crate::plot::{self, Features};
+use crate::progress::{Style, short};
+use crate::run_dir::{self, Environment, RunDir};
+use crate::trainer::{INTERRUPT, Part, Trainer};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// Trains as the options say.
+///
+/// # Errors
+/// Those of the configuration, the data, the training and the disk.
+pub fn run(options: Train) -> Result<()> {
+    if let Some(threads) = options.threads {
+        if threads == 0 {
+            bail!(ConfigError("-j needs at least one thread".into()));
+        }
+        engine::par::set_threads(threads).map_err(|e| ConfigError(e.to_string()))?;
+    }
+    // The first Ctrl-C ends the step and writes a checkpoint; the second ends the program.
+    ctrlc::set_handler(|| {
+        if INTERRUPT.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nfinishing this step, then writing a checkpoint (again: stop at once)");
+    })
+    .context("catching Ctrl-C")?;
+    let style = options.progress.unwrap_or_else(Style::fitting);
+    if let Some(path) = &options.resume {
+        return resume(path, &options, style);
+    }
+    let Some(config) = configuration(&options)? else {
+        print_recipes();
+        return Ok(());
+    };
+    if config.loss == "all" {
+        return compare(&config, &options, style);
+    }
+    single(config, options.out.as_deref(), options.dry_run, style).map(drop)
+}
+
+fn print_recipes() {
+    println!("Recipes:");
+    for recipe in RECIPES {
+        println!("  hypersphere train {:<10} {}", recipe.name, recipe.about);
+    }
+    println!("\n`hypersphere train --help` has the options and examples.");
+}
+
+/// The layers that the command line asks for, merged; `None` if it asks for nothing.
+fn configuration(options: &Train) -> Result<Option<Config>> {
+    let mut layers = match (&options.recipe, &options.config) {
+        (None, None) => return Ok(None),
+        (Some(recipe), _) => Layers::recipe(recipe)?,
+        (None, Some(_)) => Layers::default(),
+    };
+    if let Some(path) = &options.config {
+        layers.add_file(path)?;
+    }
+    add_options(&mut layers, options)?;
+    layers.resolve().map(Some)
+}
+
+fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {
+    if let Some(data) = &options.data {
+        layers.add_option("data.folder", data.display().to_string())?;
+    }
+    if let Some(loss) = &options.loss {
+        layers.add_option("loss", loss.as_str())?;
+    }
+    if let Some(model) = &options.model {
+        layers.add_option("model.name", model.as_str())?;
+    }
+    let whole = [
+        ("model.embed_dim", options.embed_dim.map(|n| n as i64)),
+        ("epochs", options.epochs.map(|n| n as i64)),
+        ("batch", options.batch.map(|n| n as i64)),
+        ("seed", options.seed.map(|n| n as i64)),
+    ];
+    for (key, value) in whole {
+        if let Some(value) = value {
+            layers.add_option(key, value)?;
+        }
+    }
+    if let Some(lr) = options.lr {
+        layers.add_option("lr", lr)?;
+    }
+    options.set.iter().try_for_each(|s| layers.add_assignment(s))
+}
+
+/// One run, from nothing. Returns what was found on the test images, unless it was only asked
+/// what would be done.
+fn single(
+    config: Config,
+    out: Option<&Path>,
+    dry_run: bool,
+    style: Style,
+) -> Result<Option<(Evaluation, PathBuf)>> {
+    let mut trainer = Trainer::new(config.clone())?;
+    if dry_run {
+        print!("{}", config.to_text());
+        println!("\n{}", trainer.net().summary(trainer.params()));
+        introduction(&trainer, &config)?.iter().for_each(|l| println!("{l}"));
+        return Ok(None);
+    }
+    let environment = Environment::here(config.seed, trainer.loaders().fingerprint.clone());
+    let mut run = RunDir::create(out, &config, &environment)?;
+    for line in introduction(&trainer, &config)? {
+        say(&mut run, style, &line)?;
+    }
+    finish(&mut trainer, &mut run, style).map(Some)
+}
+
+/// What is about to happen, and why it was chosen so.
+fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
+    let (criterion, loaders) = (trainer.criterion(), trainer.loaders());
+    let classes = loaders.classes.len();
+    let mut lines = vec![
+        format!("loss    {}", criterion.spec()),
+        format!(
+            "model   {}, embedding of {}, {} parameters; {} threads",
+            trainer.net().name,
+            trainer.net().embedding_dim,
+            trainer.params().count(),
+            engine::par::threads()
+        ),
+        format!(
+            "data    {} training images ({}), {} held out, {} test; {} steps of {}",
+            loaders.train.examples().labels().len(),
+            config.data.augment,
+            loaders.validation.examples().labels().len(),
+            loaders.test.examples().labels().len(),
+            trainer.steps(),
+            config.batch
+        ),
+    ];
+    lines.extend(criterion.notes().iter().map(|note| format!("note    {note}")));
+    let expected = losses::expected_initial_loss(criterion.spec(), classes, config.model.embed_dim)?;
+    lines.push(format!("first loss to expect: about {expected:.2}"));
+    Ok(lines)
+}
+
+fn say(run: &mut RunDir, style: Style, line: &str) -> Result<()> {
+    if matches!(style, Style::Bar | Style::Plain) {
+        eprintln!("{line}");
+    }
+    run.log(line)
+}
+
+/// Trains to the end, judges, draws.
+fn finish(
+    trainer: &mut Trainer,
+    run: &mut RunDir,
+    style: Style,
+) -> Result<(Evaluation, PathBuf)> {
+    let started = Instant::now();
+    let rows = trainer.train(run, style)?;
+    let test = trainer.judge(Part::Test)?;
+    let figures = &test.figures;
+    run.write_json(
+        "eval/test.json",
+        serde_json::json!({ "part": "test", "weights": "last epoch", "selected_on": "nothing", "figures": figures }),
+    )?;
+    run.event("test", figures)?;
+    let title = trainer.criterion().spec().to_string();
+    pictures::write(run, &title, &rows, &test, &trainer.loaders().classes)?;
+    let summary = format!(
+        "{} images/s; {} from start to end; {}",
+        rows.last().map_or(0.0, |r| r.images_per_second).round(),
+        short(started.elapsed()),
+        run.path().display()
+    );
+    say(run, style, &summary)?;
+    let line = result_line(figures);
+    run.log(&line)?;
+    match style {
+        Style::Json => println!("{}", serde_json::json!({ "test": figures })),
+        _ => println!("{line}"),
+    }
+    Ok((test, run.path().to_path_buf()))
+}
+
+fn result_line(figures: &Figures) -> String {
+    format!(
+        "test accuracy {:.2} %  ({} images, weights of the last epoch; cosine to own class {:.3}, to others {:.3})",
+        100.0 * figures.accuracy,
+        figures.images,
+        figures.cosine_own,
+        figures.cosine_others
+    )
+}
+
+/// Continues a run in its directory.
+fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
+    let file = path.join("config.toml");
+    let old = Config::read(&file)
+        .with_context(|| format!("{} is no run directory", path.display()))?;
+    let mut layers = Layers::default();
+    layers.add_file(&file)?;
+    add_options(&mut layers, options)?;
+    let config = layers.resolve()?;
+    let differences = old.differences(&config);
+    if !differences.is_empty() && !options.r#override {
+        let lines: Vec<_> = differences
+            .iter()
+            .map(|(key, old, new)| format!("  {key}: {old} -> {new}"))
+            .collect();
+        bail!(ConfigError(format!(
+            "the run was started with another configuration:\n{}\nadd --override to continue with \
+             the new values",
+            lines.join("\n")
+        )));
+    }
+    let mut run = RunDir::open(path)?;
+    let mut trainer = Trainer::resume(config.clone(), &run)?;
+    if !differences.is_empty() {
+        run.write("config.toml", config.to_text().as_bytes())?;
+    }
+    let line = format!("resumed at step {} of {}", trainer.step_count(), trainer.steps());
+    say(&mut run, style, &line)?;
+    finish(&mut trainer, &mut run, style).map(drop)
+}
+
+/// Every loss of the configuration's comparison, one run each, with a table and a picture.
+fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
+    if config.compare.is_empty() {
+        bail!(ConfigError(
+            "`loss = \"all\"` needs a list of losses under [[compare]]; the recipes have one".into()
+        ));
+    }
+    let folder = run_dir::claim(options.out.as_deref(), config)?;
+    let (mut found, total) = (Vec::new(), config.compare.len());
+    for (i, compared) in config.compare.iter().enumerate() {
+        let mut config = config.clone();
+        config.loss.clone_from(&compared.loss);
+        config.compare.clear();
+        if let Some(dim) = compared.embed_dim {
+            config.model.embed_dim = dim;
+        }
+        if matches!(style, Style::Bar | Style::Plain) {
+            eprintln!("\n[{}/{}] {}", i + 1, total, compared.loss);
+        }
+        let out = folder.join(format!("{:02}-{}", i + 1, run_dir::slug(&compared.loss)));
+        let outcome = single(config.clone(), Some(&out), options.dry_run, style)?;
+        if let Some((evaluation, _)) = outcome {
+            found.push((config, evaluation));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    let table = table(&found);
+    print!("\n{table}");
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        let bytes = text.as_bytes();
+        nn::checkpoint::write_atomically(&path, |f| std::io::Write::write_all(f, bytes))
+            .with_context(|| format!("writing {}", path.display()))
+    };
+    write("comparison.md", &table)?;
+    let classes: Vec<String> = (0..10).map(|c| c.to_string()).collect();
+    for (name, features) in [("embeddings", Features::Raw), ("directions", Features::Unit)] {
+        let panels: Vec<_> = found
+            .iter()
+            .filter_map(|(config, e)| Embedding::new(&config.loss, e, &classes))
+            .collect();
+        if panels.is_empty() {
+            break;
+        }
+        let panels: Vec<_> = panels.iter().map(|p| p.panel(features)).collect();
+        let title = format!("{}: {name}", config.recipe);
+        write(&format!("{name}.svg"), &plot::grid(&title, 4, &panels)?)?;
+    }
+    println!("\n{}", folder.display());
+    Ok(())
+}
+
+/// The comparison as a Markdown table.
+fn table(found: &[(Config, Evaluation)]) -> String {
+    let mut table = String::from(
+        "| loss | dimensions | test accuracy / % | cosine own | cosine others |\n|---|---|---|---|---|\n",
+    );
+    for (config, evaluation) in found {
+        let f = &evaluation.figures;
+        table += &format!(
+            "| `{}` | {} | {:.2} | {:.3} | {:.3} |\n",
+            config.loss,
+            config.model.embed_dim,
+            100.0 * f.accuracy,
+            f.cosine_own,
+            f.cosine_others
+        );
+    }
+    if let Some((config, evaluation)) = found.first() {
+        table += &format!(
+            "\nSeed {}, {} epochs, {} test images, weights of the last epoch. One run each: at this \
+             accuracy, differences of a few hundredths of a per cent are chance.\n",
+            config.seed, config.epochs, evaluation.figures.images
+        );
+    }
+    table
+}

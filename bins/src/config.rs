@@ -1,0 +1,480 @@
+//! The configuration of a run: TOML in layers, strict keys, one resolved file.
+//!
+//! A run is described by text in layers: the recipe, the files that `-c` names (each may name a
+//! `base`), the options of the command line, and `--set` last. Every layer is checked by itself,
+//! so that an error names the layer and the line; then the layers are merged and the result is
+//! written into the run directory, where it re-runs the experiment as it is.
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// A mistake in the configuration or on the command line: exit code 2.
+#[derive(Debug)]
+pub struct ConfigError(pub String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Everything that determines a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The recipe this began with.
+    pub recipe: String,
+    /// Decides initial weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Images per step.
+    pub batch: usize,
+    /// The highest learning rate; the schedule scales it.
+    pub lr: f64,
+    /// Largest norm of the gradient; 0 for any.
+    pub clip_norm: f64,
+    /// Decay of the average of the weights that is evaluated and saved; 0 for none.
+    pub ema: f64,
+    /// The loss, as `name:key=value,… + weight*name`; `all` for every one in `compare`.
+    pub loss: String,
+    /// The data.
+    pub data: Data,
+    /// The network.
+    pub model: Model,
+    /// The optimizer.
+    pub optimizer: nn::OptimizerConfig,
+    /// How the learning rate moves.
+    pub schedule: nn::Schedule,
+    /// What `loss = "all"` compares.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub compare: Vec<Compared>,
+}
+
+/// One run of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Compared {
+    /// The loss.
+    pub loss: String,
+    /// The size of the embedding, if it is to be another than the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embed_dim: Option<usize>,
+}
+
+/// Where the images come from and how they are shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// A folder of IDX files; the MNIST inside the program if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// Training images held out to watch and to choose by.
+    pub validation: usize,
+    /// Use only so many training images, the first of the shuffled ones; 0 for all.
+    pub limit: usize,
+    /// `none`, `shift`, `affine` or `strong`.
+    pub augment: String,
+}
+
+/// The network and the size of its embedding.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// A name from `hypersphere model list`.
+    pub name: String,
+    /// Numbers in an embedding.
+    pub embed_dim: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            recipe: String::new(),
+            seed: 1,
+            epochs: 6,
+            batch: 128,
+            lr: 0.1,
+            clip_norm: 0.0,
+            ema: 0.0,
+            loss: "so-softmax".into(),
+            data: Data::default(),
+            model: Model::default(),
+            optimizer: nn::OptimizerConfig::Sgd {
+                momentum: 0.9,
+                nesterov: true,
+                weight_decay: 5e-4,
+            },
+            schedule: nn::Schedule::one_cycle(),
+            compare: Vec::new(),
+        }
+    }
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Data {
+            folder: None,
+            validation: 5000,
+            limit: 0,
+            augment: "affine".into(),
+        }
+    }
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Model {
+            name: "vgg-light".into(),
+            embed_dim: 64,
+        }
+    }
+}
+
+/// A recipe that ships inside the program.
+pub struct Recipe {
+    /// What `train` is given.
+    pub name: &'static str,
+    /// One line: what it trains, what it needs, what it shows.
+    pub about: &'static str,
+    text: &'static str,
+}
+
+/// All recipes.
+pub const RECIPES: &[Recipe] = &[
+    Recipe {
+        name: "mnist",
+        about: "digits, with the data inside the program; test accuracy and cosines",
+        text: include_str!("../recipes/mnist.toml"),
+    },
+    Recipe {
+        name: "mnist-2d",
+        about: "the papers' toy figure: two-dimensional embeddings of every loss, drawn",
+        text: include_str!("../recipes/mnist-2d.toml"),
+    },
+];
+
+/// Text that overrides what came before it, and where it is from.
+struct Layer {
+    name: String,
+    table: toml::Table,
+}
+
+/// Collects the layers of a configuration.
+#[derive(Default)]
+pub struct Layers(Vec<Layer>);
+
+impl Layers {
+    /// Begins with a recipe.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn recipe(name: &str) -> Result<Self> {
+        let Some(recipe) = RECIPES.iter().find(|r| r.name == name) else {
+            let names: Vec<_> = RECIPES.iter().map(|r| r.name).collect();
+            bail!(ConfigError(format!(
+                "there is no recipe `{name}`{}; there are: {}",
+                did_you_mean(name, names.iter().copied()),
+                names.join(", ")
+            )));
+        };
+        let mut layers = Layers::default();
+        layers.add_text(&format!("recipe `{name}`"), recipe.text)?;
+        layers.add_text("recipe", &format!("recipe = {name:?}"))?;
+        Ok(layers)
+    }
+
+    /// Adds a file, after the files and the recipe it is based on.
+    ///
+    /// # Errors
+    /// If it cannot be read, or does not parse, or its bases form a circle.
+    pub fn add_file(&mut self, path: &Path) -> Result<()> {
+        self.add_file_below(path, &mut Vec::new())
+    }
+
+    fn add_file_below(&mut self, path: &Path, above: &mut Vec<PathBuf>) -> Result<()> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| ConfigError(format!("{}: {e}", path.display())))?;
+        let mut table = parse(&path.display().to_string(), &text)?;
+        if let Some(base) = table.remove("base") {
+            let Some(base) = base.as_str() else {
+                bail!(ConfigError(format!("{}: `base` must be text", path.display())));
+            };
+            let here = path.canonicalize().context("finding the file")?;
+            if above.contains(&here) {
+                bail!(ConfigError(format!("{}: is its own base", path.display())));
+            }
+            above.push(here);
+            match RECIPES.iter().find(|r| r.name == base) {
+                Some(_) => self.0.extend(Layers::recipe(base)?.0),
+                None => {
+                    let beside = path.parent().unwrap_or(Path::new(".")).join(base);
+                    self.add_file_below(&beside, above)?;
+                }
+            }
+        }
+        // Checked without `base`, which belongs to files and not to a configuration. Blanking
+        // the line instead of removing it keeps the line numbers right.
+        let blank = |line: &str| match line.split('=').next().map(str::trim) {
+            Some("base") => String::new(),
+            _ => line.to_string(),
+        };
+        let text: Vec<_> = text.lines().map(blank).collect();
+        check(&path.display().to_string(), &text.join("\n"))?;
+        self.0.push(Layer {
+            name: path.display().to_string(),
+            table,
+        });
+        Ok(())
+    }
+
+    /// Adds one assignment, `lr=0.05`. What is not a TOML value is taken as text.
+    ///
+    /// # Errors
+    /// If there is no `=`, or no such key, or the value is of another type.
+    pub fn add_assignment(&mut self, assignment: &str) -> Result<()> {
+        let Some((key, value)) = assignment.split_once('=') else {
+            bail!(ConfigError(format!("`{assignment}` should be KEY=VALUE")));
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let literal = format!("{key} = {value}");
+        let text = match literal.parse::<toml::Table>() {
+            Ok(_) => literal,
+            Err(_) => format!("{key} = {}", toml::Value::from(value)),
+        };
+        self.add_text(&format!("`{assignment}`"), &text)
+    }
+
+    /// Adds one option of the command line.
+    ///
+    /// # Errors
+    /// As [`add_assignment`](Layers::add_assignment).
+    pub fn add_option(&mut self, key: &str, value: impl Into<toml::Value>) -> Result<()> {
+        self.add_text(&format!("option {key}"), &format!("{key} = {}", value.into()))
+    }
+
+    fn add_text(&mut self, name: &str, text: &str) -> Result<()> {
+        check(name, text)?;
+        let table = parse(name, text)?;
+        self.0.push(Layer {
+            name: name.to_string(),
+            table,
+        });
+        Ok(())
+    }
+
+    /// The merged configuration.
+    ///
+    /// # Errors
+    /// If a value makes no sense.
+    pub fn resolve(self) -> Result<Config> {
+        let mut merged = toml::Table::new();
+        let names: Vec<_> = self.0.iter().map(|layer| layer.name.clone()).collect();
+        for layer in self.0 {
+            merge(&mut merged, layer.table);
+        }
+        let config: Config = merged
+            .try_into()
+            .map_err(|e| ConfigError(format!("{e} (from {})", names.join(", "))))?;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+impl Config {
+    /// Reads a resolved file.
+    ///
+    /// # Errors
+    /// If it cannot be read or does not parse.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut layers = Layers::default();
+        layers.add_file(path)?;
+        layers.resolve()
+    }
+
+    /// The text of the resolved file.
+    pub fn to_text(&self) -> String {
+        toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// The keys in which two configurations differ, with both values.
+    pub fn differences(&self, other: &Config) -> Vec<(String, String, String)> {
+        let flat = |config: &Config| {
+            let table = toml::Table::try_from(config).expect("a configuration is plain data");
+            let mut out = std::collections::BTreeMap::new();
+            flatten("", &toml::Value::Table(table), &mut out);
+            out
+        };
+        let (mine, theirs) = (flat(self), flat(other));
+        let keys: std::collections::BTreeSet<_> = mine.keys().chain(theirs.keys()).collect();
+        let value = |map: &std::collections::BTreeMap<String, String>, key: &str| {
+            map.get(key).cloned().unwrap_or_else(|| "(absent)".into())
+        };
+        keys.into_iter()
+            .map(|key| (key.clone(), value(&mine, key), value(&theirs, key)))
+            .filter(|(_, a, b)| a != b)
+            .collect()
+    }
+
+    fn validate(&self) -> Result<()> {
+        let checks = [
+            (self.epochs > 0, "epochs", "at least 1"),
+            (self.batch > 1, "batch", "at least 2: batch-norm needs a variance"),
+            (self.model.embed_dim > 0, "model.embed_dim", "at least 1"),
+            (self.lr > 0.0 && self.lr.is_finite(), "lr", "a positive number"),
+            (self.clip_norm >= 0.0, "clip_norm", "at least 0"),
+            ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
+        ];
+        for (holds, key, wanted) in checks {
+            if !holds {
+                bail!(ConfigError(format!("`{key}` must be {wanted}")));
+            }
+        }
+        let at = |table: &str, e: String| ConfigError(format!("[{table}]: {e}"));
+        self.optimizer.validate().map_err(|e| at("optimizer", e))?;
+        self.schedule.validate().map_err(|e| at("schedule", e))?;
+        Ok(())
+    }
+}
+
+fn parse(name: &str, text: &str) -> Result<toml::Table> {
+    let table = text.parse::<toml::Table>();
+    table.map_err(|e| ConfigError(format!("{name}: {e}")).into())
+}
+
+/// Holds a layer against the types of the configuration; the error shows the line.
+fn check(name: &str, text: &str) -> Result<()> {
+    let Err(error) = toml::from_str::<Config>(text) else {
+        return Ok(());
+    };
+    // A layer may change a setting of the optimizer or the schedule without repeating which it is.
+    if error.message() == "missing field `kind`" {
+        return Ok(());
+    }
+    // serde lists the keys there are, in backticks, after the one it does not know.
+    let words: Vec<&str> = error.message().split('`').skip(1).step_by(2).collect();
+    let suggestion = match words.split_first() {
+        Some((unknown, known)) if error.message().starts_with("unknown") => {
+            did_you_mean(unknown, known.iter().copied())
+        }
+        _ => String::new(),
+    };
+    let message = error.to_string();
+    bail!(ConfigError(format!("{name}: {}{suggestion}", message.trim_end())))
+}
+
+/// ", did you mean `x`?", or nothing if no candidate is close.
+pub fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    candidates
+        .map(|c| (strsim::damerau_levenshtein(word, c), c))
+        .filter(|&(distance, c)| distance <= 1 + c.len() / 4)
+        .min()
+        .map_or(String::new(), |(_, c)| format!(", did you mean `{c}`?"))
+}
+
+fn merge(into: &mut toml::Table, from: toml::Table) {
+    for (key, value) in from {
+        match (into.get_mut(&key), value) {
+            // A schedule of another kind replaces the old one with all its settings.
+            (Some(toml::Value::Table(old)), toml::Value::Table(new))
+                if !new.contains_key("kind") || old.get("kind") == new.get("kind") =>
+            {
+                merge(old, new);
+            }
+            (_, value) => drop(into.insert(key, value)),
+        }
+    }
+}
+
+fn flatten(
+    prefix: &str,
+    value: &toml::Value,
+    out: &mut std::collections::BTreeMap<String, String>,
+) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table {
+                let dot = if prefix.is_empty() { "" } else { "." };
+                flatten(&format!("{prefix}{dot}{key}"), value, out);
+            }
+        }
+        value => drop(out.insert(prefix.to_string(), value.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(result: Result<impl Sized>) -> String {
+        result.err().expect("an error").to_string()
+    }
+
+    #[test]
+    fn every_recipe_resolves() {
+        for recipe in RECIPES {
+            let config = Layers::recipe(recipe.name).unwrap().resolve().unwrap();
+            assert_eq!(config.recipe, recipe.name);
+        }
+    }
+
+    #[test]
+    fn later_layers_win_and_the_resolved_text_is_the_same_configuration() {
+        let mut layers = Layers::recipe("mnist").unwrap();
+        layers.add_option("epochs", 3).unwrap();
+        layers.add_assignment("lr=0.025").unwrap();
+        layers.add_assignment("loss=cosface:s=30,m=0.2").unwrap();
+        layers.add_assignment("epochs=4").unwrap();
+        let config = layers.resolve().unwrap();
+        assert_eq!((config.epochs, config.lr), (4, 0.025));
+        assert_eq!(config.loss, "cosface:s=30,m=0.2");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.toml");
+        std::fs::write(&path, config.to_text()).unwrap();
+        assert_eq!(Config::read(&path).unwrap(), config);
+    }
+
+    #[test]
+    fn files_can_be_based_on_files_and_recipes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name| folder.path().join(name);
+        std::fs::write(path("a.toml"), "base = \"mnist\"\nepochs = 9\nbatch = 50").unwrap();
+        std::fs::write(path("b.toml"), "base = \"a.toml\"\nbatch = 60").unwrap();
+        let config = Config::read(&path("b.toml")).unwrap();
+        assert_eq!((config.epochs, config.batch), (9, 60));
+        std::fs::write(path("c.toml"), "base = \"c.toml\"").unwrap();
+        assert!(error(Config::read(&path("c.toml"))).contains("its own base"));
+    }
+
+    #[test]
+    fn mistakes_name_the_place_and_the_cure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("my.toml");
+        std::fs::write(&path, "base = \"mnist\"\n\n[model]\nembed_dmi = 8\n").unwrap();
+        let message = error(Config::read(&path));
+        for part in ["my.toml", "line 4", "did you mean `embed_dim`"] {
+            assert!(message.contains(part), "{part} is missing in: {message}");
+        }
+        std::fs::write(&path, "epochs = \"many\"").unwrap();
+        assert!(error(Config::read(&path)).contains("line 1"));
+        assert!(error(Layers::recipe("mnits")).contains("did you mean `mnist`"));
+        let mut layers = Layers::recipe("mnist").unwrap();
+        assert!(error(layers.add_assignment("model.nam=x")).contains("did you mean `name`"));
+        layers.add_assignment("lr=-1").unwrap();
+        assert!(error(layers.resolve()).contains("`lr` must be a positive number"));
+    }
+
+    #[test]
+    fn differences_name_the_keys() {
+        let config = Config::default();
+        let mut other = config.clone();
+        other.lr = 0.2;
+        let differences = config.differences(&other);
+        let expected = ("lr".to_string(), "0.1".to_string(), "0.2".to_string());
+        assert_eq!(differences, [expected]);
+    }
+}
