@@ -1,6 +1,8 @@
 //! The two types the engine computes in. Training runs in `f32`; gradient checks run the very
 //! same code in `f64`.
 
+use crate::kernels::simd::Isa;
+use crate::kernels::tile::{self, Kernels};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -90,6 +92,10 @@ pub trait Float:
         if other.is_nan() { other } else { m }
     }
 
+    /// The inner loops of matrix products, for the instruction set in use.
+    #[doc(hidden)]
+    fn kernels() -> &'static Kernels<Self>;
+
     /// `C = αAB + βC` on one thread, for `A` of `[m, k]`, `B` of `[k, n]` and `C` of `[m, n]`.
     /// With β = 0, `C` is written without being read.
     ///
@@ -107,7 +113,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $gemm:ident, $erf:ident) => {
+    ($t:ident, $gemm:ident, $erf:ident, $kernels:ident) => {
         impl Float for $t {
             const NAME: &'static str = stringify!($t);
             const ZERO: Self = 0.0;
@@ -126,6 +132,10 @@ macro_rules! float {
             #[inline(always)]
             fn to_bits64(self) -> u64 {
                 self.to_bits().into()
+            }
+            #[inline]
+            fn kernels() -> &'static Kernels<Self> {
+                tile::$kernels(Isa::active())
             }
             float!(@forward $t: exp exp_m1 ln ln_1p sqrt abs tanh sin cos acos);
             #[inline(always)]
@@ -171,5 +181,5 @@ macro_rules! float {
         }
     )*};
 }
-float!(f32, sgemm, erff);
-float!(f64, dgemm, erf);
+float!(f32, sgemm, erff, for_f32);
+float!(f64, dgemm, erf, for_f64);

@@ -6,3 +6,5 @@ pub mod depthwise;
 pub mod gemm;
 pub mod norm;
 pub mod reduce;
+pub mod simd;
+pub mod tile;

@@ -148,6 +148,31 @@ pub fn map_ranges<R: Send>(
     map(n.div_ceil(size), |i| f(i * size..((i + 1) * size).min(n)))
 }
 
+/// A slice that several tasks write to, each its own part. For outputs whose parts are blocks of
+/// a matrix or interleaved positions of an image, which cannot be cut into consecutive pieces.
+pub struct SharedMut<'a, T> {
+    start: *mut T,
+    marker: std::marker::PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: whoever writes through it promises that no two tasks touch the same element.
+unsafe impl<T: Send> Sync for SharedMut<'_, T> {}
+
+impl<'a, T> SharedMut<'a, T> {
+    /// Shares a slice.
+    pub fn new(slice: &'a mut [T]) -> Self {
+        SharedMut {
+            start: slice.as_mut_ptr(),
+            marker: std::marker::PhantomData,
+        }
+    }
+
+    /// The address of the first element.
+    pub fn start(&self) -> *mut T {
+        self.start
+    }
+}
+
 /// Runs both, at the same time if a thread is free.
 pub fn join<A: Send, B: Send>(
     a: impl FnOnce() -> A + Send,

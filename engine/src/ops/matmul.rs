@@ -58,7 +58,7 @@ pub(crate) fn product<T: Float>(
     let n = b.shape()[usize::from(!transpose_b)];
     let mut c = Tensor::stale([m, n]);
     let (a, b) = (matrix(a, transpose_a), matrix(b, transpose_b));
-    gemm(a, b, c.data_mut(), false);
+    gemm(a, b, c.data_mut());
     c
 }
 

@@ -1,0 +1,269 @@
+//! Vectors of floats, one implementation per instruction set, and the choice between them.
+//!
+//! A kernel is written once, over [`Vector`], as an `#[inline(always)]` function. A thin wrapper
+//! with `#[target_feature]` instantiates it for each instruction set, and [`Isa::active`] says at
+//! run time which wrapper to call. `HYPERSPHERE_ISA` (`avx512`, `avx2`, `portable`) forces
+//! one, so that the tests can run each.
+
+use std::sync::OnceLock;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// What every processor of the architecture has: SSE2, or Neon.
+    Portable,
+    /// 256-bit vectors with fused multiply-add.
+    Avx2,
+    /// 512-bit vectors.
+    Avx512,
+}
+
+impl Isa {
+    /// Its name, as `HYPERSPHERE_ISA` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "avx2",
+            Isa::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this processor has it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+            }
+            #[allow(unreachable_patterns)]
+            _ => false,
+        }
+    }
+
+    /// The one in use: the widest there is, unless `HYPERSPHERE_ISA` names another.
+    ///
+    /// # Panics
+    /// If `HYPERSPHERE_ISA` names one that does not exist or that this processor lacks.
+    pub fn active() -> Isa {
+        static ACTIVE: OnceLock<Isa> = OnceLock::new();
+        *ACTIVE.get_or_init(|| {
+            let all = [Isa::Avx512, Isa::Avx2, Isa::Portable];
+            let Ok(name) = std::env::var("HYPERSPHERE_ISA") else {
+                return all
+                    .into_iter()
+                    .find(|i| i.is_available())
+                    .unwrap_or(Isa::Portable);
+            };
+            let wanted = all.into_iter().find(|i| i.name() == name);
+            match wanted {
+                Some(isa) if isa.is_available() => isa,
+                Some(_) => panic!("HYPERSPHERE_ISA={name}: this processor does not have it"),
+                None => panic!("HYPERSPHERE_ISA={name}: expected avx512, avx2 or portable"),
+            }
+        })
+    }
+}
+
+/// A register full of numbers.
+///
+/// # Safety
+/// Every function must only be called where the instruction set is available, and pointers must
+/// be valid for `LANES` elements (or the number given).
+pub unsafe trait Vector: Copy {
+    /// What it holds.
+    type Element: Copy;
+    /// How many.
+    const LANES: usize;
+    /// All lanes zero.
+    unsafe fn zero() -> Self;
+    /// All lanes the same.
+    unsafe fn splat(x: Self::Element) -> Self;
+    /// From unaligned memory.
+    unsafe fn load(from: *const Self::Element) -> Self;
+    /// The first `n < LANES` lanes from memory, the others zero.
+    unsafe fn load_first(from: *const Self::Element, n: usize) -> Self;
+    /// To unaligned memory.
+    unsafe fn store(self, to: *mut Self::Element);
+    /// The first `n < LANES` lanes to memory.
+    unsafe fn store_first(self, to: *mut Self::Element, n: usize);
+    /// `self · a + b`, rounded once where the processor can.
+    unsafe fn mul_add(self, a: Self, b: Self) -> Self;
+    /// `self + a`.
+    unsafe fn add(self, a: Self) -> Self;
+    /// `self − a`.
+    unsafe fn sub(self, a: Self) -> Self;
+    /// `self · a`.
+    unsafe fn mul(self, a: Self) -> Self;
+    /// The larger of each pair of lanes.
+    unsafe fn max(self, a: Self) -> Self;
+}
+
+/// Four numbers that the compiler turns into whatever vectors the target has by default: SSE2 on
+/// any x86-64, Neon on any 64-bit Arm.
+#[derive(Clone, Copy)]
+pub struct Four<T>([T; 4]);
+
+macro_rules! four {
+    ($t:ty) => {
+        impl Four<$t> {
+            #[inline(always)]
+            fn zip(self, a: Self, f: impl Fn($t, $t) -> $t) -> Self {
+                Four(std::array::from_fn(|i| f(self.0[i], a.0[i])))
+            }
+        }
+
+        // SAFETY: plain Rust on the pointers that the caller vouches for.
+        unsafe impl Vector for Four<$t> {
+            type Element = $t;
+            const LANES: usize = 4;
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                Four([0.0; 4])
+            }
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                Four([x; 4])
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> Self {
+                Four(unsafe { from.cast::<[$t; 4]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn load_first(from: *const $t, n: usize) -> Self {
+                let lane = |i| if i < n { unsafe { *from.add(i) } } else { 0.0 };
+                Four(std::array::from_fn(lane))
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $t) {
+                unsafe { to.cast::<[$t; 4]>().write_unaligned(self.0) }
+            }
+            #[inline(always)]
+            unsafe fn store_first(self, to: *mut $t, n: usize) {
+                for (i, x) in self.0.into_iter().enumerate().take(n) {
+                    unsafe { *to.add(i) = x }
+                }
+            }
+            #[inline(always)]
+            unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+                let lane = |i: usize| match cfg!(target_arch = "aarch64") {
+                    // An instruction there; a slow library call where there is no such
+                    // instruction by default.
+                    true => self.0[i].mul_add(a.0[i], b.0[i]),
+                    false => self.0[i] * a.0[i] + b.0[i],
+                };
+                Four(std::array::from_fn(lane))
+            }
+            #[inline(always)]
+            unsafe fn add(self, a: Self) -> Self {
+                self.zip(a, |x, y| x + y)
+            }
+            #[inline(always)]
+            unsafe fn sub(self, a: Self) -> Self {
+                self.zip(a, |x, y| x - y)
+            }
+            #[inline(always)]
+            unsafe fn mul(self, a: Self) -> Self {
+                self.zip(a, |x, y| x * y)
+            }
+            #[inline(always)]
+            unsafe fn max(self, a: Self) -> Self {
+                self.zip(a, |x, y| if x >= y { x } else { y })
+            }
+        }
+    };
+}
+four!(f32);
+four!(f64);
+
+#[cfg(target_arch = "x86_64")]
+pub mod x86 {
+    //! AVX2 and AVX-512.
+    use super::Vector;
+    use std::arch::x86_64::*;
+
+    macro_rules! vector {
+        ($v:ty, $t:ty, $lanes:literal, $mask:ty, |$n:ident| $make:expr,
+         $zero:ident $splat:ident $load:ident $store:ident $fma:ident $add:ident $sub:ident
+         $mul:ident $max:ident, $load_first:expr, $store_first:expr) => {
+            unsafe impl Vector for $v {
+                type Element = $t;
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn zero() -> Self {
+                    unsafe { $zero() }
+                }
+                #[inline(always)]
+                unsafe fn splat(x: $t) -> Self {
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const $t) -> Self {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn load_first(from: *const $t, $n: usize) -> Self {
+                    unsafe {
+                        let mask: $mask = $make;
+                        $load_first(mask, from)
+                    }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut $t) {
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, to: *mut $t, $n: usize) {
+                    unsafe {
+                        let mask: $mask = $make;
+                        $store_first(mask, to, self)
+                    }
+                }
+                #[inline(always)]
+                unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+                    unsafe { $fma(self, a, b) }
+                }
+                #[inline(always)]
+                unsafe fn add(self, a: Self) -> Self {
+                    unsafe { $add(self, a) }
+                }
+                #[inline(always)]
+                unsafe fn sub(self, a: Self) -> Self {
+                    unsafe { $sub(self, a) }
+                }
+                #[inline(always)]
+                unsafe fn mul(self, a: Self) -> Self {
+                    unsafe { $mul(self, a) }
+                }
+                #[inline(always)]
+                unsafe fn max(self, a: Self) -> Self {
+                    unsafe { $max(self, a) }
+                }
+            }
+        };
+    }
+
+    static ONES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+    static LONG_ONES: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
+
+    vector!(__m256, f32, 8, __m256i,
+        |n| _mm256_loadu_si256(ONES.as_ptr().add(8 - n).cast()),
+        _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps
+        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_max_ps,
+        |m, p| _mm256_maskload_ps(p, m), |m, p, v| _mm256_maskstore_ps(p, m, v));
+    vector!(__m256d, f64, 4, __m256i,
+        |n| _mm256_loadu_si256(LONG_ONES.as_ptr().add(4 - n).cast()),
+        _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
+        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_max_pd,
+        |m, p| _mm256_maskload_pd(p, m), |m, p, v| _mm256_maskstore_pd(p, m, v));
+    vector!(__m512, f32, 16, __mmask16, |n| (1 << n) - 1,
+        _mm512_setzero_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps
+        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_max_ps,
+        |m, p| _mm512_maskz_loadu_ps(m, p), |m, p, v| _mm512_mask_storeu_ps(p, m, v));
+    vector!(__m512d, f64, 8, __mmask8, |n| (1 << n) - 1,
+        _mm512_setzero_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
+        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_max_pd,
+        |m, p| _mm512_maskz_loadu_pd(m, p), |m, p, v| _mm512_mask_storeu_pd(p, m, v));
+}
