@@ -7,8 +7,10 @@ use std::path::PathBuf;
 /// Trains, judges and shows discriminative embeddings on a CPU.
 #[derive(Parser, Debug)]
 #[command(name = "hypersphere", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 failed (a gradient check, a disk), 2 usage or \
-                        configuration, 3 data, 4 diverged, 130 interrupted after a clean checkpoint.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed (a gradient check, a disk), 2 usage or \
+                        configuration, 3 data, 4 diverged, 130 interrupted after a clean checkpoint."
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

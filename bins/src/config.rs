@@ -202,7 +202,10 @@ impl Layers {
         let mut table = parse(&path.display().to_string(), &text)?;
         if let Some(base) = table.remove("base") {
             let Some(base) = base.as_str() else {
-                bail!(ConfigError(format!("{}: `base` must be text", path.display())));
+                bail!(ConfigError(format!(
+                    "{}: `base` must be text",
+                    path.display()
+                )));
             };
             let here = path.canonicalize().context("finding the file")?;
             if above.contains(&here) {
@@ -254,7 +257,10 @@ impl Layers {
     /// # Errors
     /// As [`add_assignment`](Layers::add_assignment).
     pub fn add_option(&mut self, key: &str, value: impl Into<toml::Value>) -> Result<()> {
-        self.add_text(&format!("option {key}"), &format!("{key} = {}", value.into()))
+        self.add_text(
+            &format!("option {key}"),
+            &format!("{key} = {}", value.into()),
+        )
     }
 
     fn add_text(&mut self, name: &str, text: &str) -> Result<()> {
@@ -323,9 +329,17 @@ impl Config {
     fn validate(&self) -> Result<()> {
         let checks = [
             (self.epochs > 0, "epochs", "at least 1"),
-            (self.batch > 1, "batch", "at least 2: batch-norm needs a variance"),
+            (
+                self.batch > 1,
+                "batch",
+                "at least 2: batch-norm needs a variance",
+            ),
             (self.model.embed_dim > 0, "model.embed_dim", "at least 1"),
-            (self.lr > 0.0 && self.lr.is_finite(), "lr", "a positive number"),
+            (
+                self.lr > 0.0 && self.lr.is_finite(),
+                "lr",
+                "a positive number",
+            ),
             (self.clip_norm >= 0.0, "clip_norm", "at least 0"),
             ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
         ];
@@ -364,7 +378,10 @@ fn check(name: &str, text: &str) -> Result<()> {
         _ => String::new(),
     };
     let message = error.to_string();
-    bail!(ConfigError(format!("{name}: {}{suggestion}", message.trim_end())))
+    bail!(ConfigError(format!(
+        "{name}: {}{suggestion}",
+        message.trim_end()
+    )))
 }
 
 /// ", did you mean `x`?", or nothing if no candidate is close.

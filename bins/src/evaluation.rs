@@ -86,7 +86,9 @@ pub fn evaluate(
         }
         let cosines = embeddings.pairwise_cosine(&weights);
         found.cosines.extend_from_slice(cosines.value().data());
-        found.embeddings.extend_from_slice(embeddings.value().data());
+        found
+            .embeddings
+            .extend_from_slice(embeddings.value().data());
         found.labels.extend_from_slice(&batch.labels);
     }
     let images = found.labels.len();

@@ -68,12 +68,18 @@ fn curves(title: &str, rows: &[EpochRow]) -> Result<String> {
             panel(
                 "loss",
                 Scale::Log,
-                &[series("training", &train_loss), series("validation", &validation_loss)],
+                &[
+                    series("training", &train_loss),
+                    series("validation", &validation_loss),
+                ],
             ),
             panel(
                 "error / %",
                 Scale::Log,
-                &[series("training", &train_error), series("validation", &validation_error)],
+                &[
+                    series("training", &train_error),
+                    series("validation", &validation_error),
+                ],
             ),
             panel(
                 "mean cosine, validation",
@@ -90,7 +96,12 @@ fn cosines(title: &str, test: &Evaluation) -> Result<String> {
     let rows = test.cosines.chunks_exact(classes.max(1));
     for (row, &label) in rows.zip(&test.labels) {
         for (class, &cosine) in row.iter().enumerate() {
-            if class == label { &mut own } else { &mut others }.push(cosine);
+            if class == label {
+                &mut own
+            } else {
+                &mut others
+            }
+            .push(cosine);
         }
     }
     others.truncate(COSINES);

@@ -65,10 +65,8 @@ impl Progress {
     /// Progress of `steps` steps, of which `done` are behind us.
     pub fn new(style: Style, steps: u64, done: u64) -> Self {
         let bar = (style == Style::Bar).then(|| {
-            let bar = ProgressBar::with_draw_target(
-                Some(steps),
-                ProgressDrawTarget::stderr_with_hz(5),
-            );
+            let bar =
+                ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(5));
             let template = "{bar:28.cyan/blue} {msg}";
             let look = ProgressStyle::with_template(template).expect("a valid template");
             bar.set_style(look.progress_chars("━━╌"));
@@ -122,7 +120,8 @@ impl Progress {
             Style::Plain if is_due => eprintln!("{line}"),
             Style::Json if is_due => {
                 let remaining = remaining.as_secs_f64();
-                let figures = serde_json::json!({ "images_per_second": speed, "remaining_s": remaining });
+                let figures =
+                    serde_json::json!({ "images_per_second": speed, "remaining_s": remaining });
                 println!("{}", serde_json::json!({ "step": step, "speed": figures }));
             }
             _ => return,

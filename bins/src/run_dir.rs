@@ -187,9 +187,15 @@ pub fn claim(out: Option<&Path>, config: &Config) -> Result<PathBuf> {
             "" => "custom",
             name => name,
         };
-        return next_free(Path::new("runs"), &format!("{recipe}-{}", slug(&config.loss)));
+        return next_free(
+            Path::new("runs"),
+            &format!("{recipe}-{}", slug(&config.loss)),
+        );
     };
-    if path.read_dir().is_ok_and(|mut entries| entries.next().is_some()) {
+    if path
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some())
+    {
         bail!(ConfigError(format!(
             "{} holds something already; choose another --out, or continue the run there with \
              --resume {0}",
@@ -243,7 +249,10 @@ mod tests {
 
     #[test]
     fn names_say_what_was_trained() {
-        assert_eq!(slug("so-softmax:lambda_p=32,m=0.3 + 0.1*center"), "so-softmax-center");
+        assert_eq!(
+            slug("so-softmax:lambda_p=32,m=0.3 + 0.1*center"),
+            "so-softmax-center"
+        );
         assert_eq!(slug("all"), "all");
     }
 }

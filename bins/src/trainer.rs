@@ -111,7 +111,8 @@ impl EpochRow {
                           waited_s,seconds";
 
     fn csv(&self) -> String {
-        let v = |f: fn(&Figures) -> f64| self.validation.map_or(String::new(), |v| f(&v).to_string());
+        let v =
+            |f: fn(&Figures) -> f64| self.validation.map_or(String::new(), |v| f(&v).to_string());
         [
             self.epoch.to_string(),
             self.step.to_string(),
@@ -144,7 +145,10 @@ impl EpochRow {
                 v.cosine_others
             );
         }
-        line + &format!("; {:.0} images/s, {:.1} s", self.images_per_second, self.seconds)
+        line + &format!(
+            "; {:.0} images/s, {:.1} s",
+            self.images_per_second, self.seconds
+        )
     }
 }
 
@@ -258,7 +262,9 @@ impl Trainer {
             run.event("epoch", &row)?;
             self.rows.push(row);
             let lines = self.rows.iter().map(EpochRow::csv);
-            let csv: Vec<_> = std::iter::once(EpochRow::HEADER.into()).chain(lines).collect();
+            let csv: Vec<_> = std::iter::once(EpochRow::HEADER.into())
+                .chain(lines)
+                .collect();
             run.write("metrics.csv", (csv.join("\n") + "\n").as_bytes())?;
             self.save(run, is_best)?;
         }
@@ -336,7 +342,8 @@ impl Trainer {
             let mut pass = Pass::train(&self.params, self.key.at(step));
             let images = Var::constant(Tensor::new(batch.shape, &batch.images));
             let embeddings = self.net.forward(&mut pass, &images);
-            self.criterion.forward(&mut pass, &embeddings, &batch.labels)?
+            self.criterion
+                .forward(&mut pass, &embeddings, &batch.labels)?
         };
         let loss = f64::from(outcome.loss.value().item());
         if !loss.is_finite() {
@@ -370,7 +377,12 @@ impl Trainer {
         let broken = self.params.iter().find_map(|(id, param)| {
             let value = self.params.value(id);
             let finite = value.data().iter().all(|x| x.is_finite());
-            (!finite).then(|| format!(" `{}` is the first parameter with such a value.", param.name()))
+            (!finite).then(|| {
+                format!(
+                    " `{}` is the first parameter with such a value.",
+                    param.name()
+                )
+            })
         });
         Diverged(format!(
             "training diverged: {what} of step {step} is not a finite number (learning rate {lr:.3e}).{}\n  \
@@ -422,7 +434,9 @@ impl Trainer {
         })?;
         self.place.ema_updates = self.ema.as_ref().map_or(0, Ema::updates);
         let named = |prefix: &str, tensors: Vec<(String, Tensor<f32>)>| {
-            let prefixed = tensors.into_iter().map(|(name, t)| (format!("{prefix}/{name}"), t));
+            let prefixed = tensors
+                .into_iter()
+                .map(|(name, t)| (format!("{prefix}/{name}"), t));
             prefixed.collect::<Vec<_>>()
         };
         let model = |params: &Params<f32>| Checkpoint::of(params, Metadata::new()).tensors;
@@ -446,7 +460,10 @@ impl Trainer {
         let json = |value: serde_json::Value| value.to_string();
         Metadata::from(
             [
-                ("program", format!("hypersphere {}", env!("CARGO_PKG_VERSION"))),
+                (
+                    "program",
+                    format!("hypersphere {}", env!("CARGO_PKG_VERSION")),
+                ),
                 ("model", self.net.name.to_string()),
                 ("embedding_dim", self.net.embedding_dim.to_string()),
                 ("loss", self.criterion.spec().to_string()),

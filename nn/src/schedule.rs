@@ -16,11 +16,7 @@ use std::f64::consts::PI;
 /// assert_eq!(schedule.at(500, 1000), 0.1);
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "kind",
-    rename_all = "kebab-case",
-    deny_unknown_fields
-)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Schedule {
     /// 1 throughout.
     Constant,

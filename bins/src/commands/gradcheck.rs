@@ -43,7 +43,11 @@ fn subjects() -> Vec<Subject> {
         add(Group::Ops, op.name, Box::new(|seed| op.check(seed)));
     }
     for layer in nn::LAYERS {
-        add(Group::Layers, layer.name, Box::new(|seed| layer.check(seed)));
+        add(
+            Group::Layers,
+            layer.name,
+            Box::new(|seed| layer.check(seed)),
+        );
     }
     for op in losses::OPERATIONS {
         add(Group::Losses, op.name, Box::new(|seed| op.check(seed)));
@@ -52,7 +56,11 @@ fn subjects() -> Vec<Subject> {
         add(Group::Losses, check.spec, Box::new(|seed| check.run(seed)));
     }
     for network in nn::NETWORKS {
-        add(Group::Models, network.name, Box::new(|seed| network.check(seed)));
+        add(
+            Group::Models,
+            network.name,
+            Box::new(|seed| network.check(seed)),
+        );
     }
     all
 }

@@ -29,7 +29,13 @@ fn list() {
     println!("{:<12} {:<14} {:<38} parameters", "name", "status", "about");
     for info in LOSSES {
         let keys: Vec<_> = info.parameters.iter().map(|p| p.key).collect();
-        println!("{:<12} {:<14} {:<38} {}", info.name, status(info), info.about, keys.join(" "));
+        println!(
+            "{:<12} {:<14} {:<38} {}",
+            info.name,
+            status(info),
+            info.about,
+            keys.join(" ")
+        );
         println!("{:12} {:14} {}", "", "", info.source);
     }
     println!("\n`hypersphere loss show NAME` has the formula, the defaults and the ranges.");
@@ -62,7 +68,9 @@ fn eval(spec: &Spec, input: &Path, output: &Path) -> Result<()> {
 }
 
 fn labels(file: &SafeTensors<'_>) -> Result<Vec<i64>> {
-    let view = file.tensor("labels").context("there is no `labels` [N] (i64)")?;
+    let view = file
+        .tensor("labels")
+        .context("there is no `labels` [N] (i64)")?;
     if view.dtype() != Dtype::I64 {
         bail!("`labels` holds {:?}; expected I64", view.dtype());
     }
@@ -80,7 +88,13 @@ fn eval_in<T: Float>(
 ) -> Result<()> {
     let mut inputs = Tensors::<T>::new();
     for (name, view) in file.iter().filter(|(name, _)| *name != "labels") {
-        if view.dtype() != (if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }) {
+        if view.dtype()
+            != (if size_of::<T>() == 4 {
+                Dtype::F32
+            } else {
+                Dtype::F64
+            })
+        {
             bail!(
                 "`{name}` holds {:?}, but `embeddings` {}; one type is needed throughout",
                 view.dtype(),
@@ -98,6 +112,10 @@ fn eval_in<T: Float>(
     let loss = out.get("loss").map(|loss| loss.item().to_f64());
     let metadata = Metadata::from([("loss".to_string(), spec.to_string())]);
     Checkpoint::new(out.into_iter().collect(), metadata).write(output)?;
-    println!("loss {:.9}  written to {}", loss.unwrap_or(f64::NAN), output.display());
+    println!(
+        "loss {:.9}  written to {}",
+        loss.unwrap_or(f64::NAN),
+        output.display()
+    );
     Ok(())
 }

@@ -13,7 +13,10 @@ pub fn run(command: &Model) -> Result<()> {
     match command {
         Model::List => {
             for model in MODELS {
-                println!("{:<15} {}\n{:15} {}\n", model.name, model.description, "", model.source);
+                println!(
+                    "{:<15} {}\n{:15} {}\n",
+                    model.name, model.description, "", model.source
+                );
             }
         }
         Model::Summary { name, embed_dim } => {

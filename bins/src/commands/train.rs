@@ -92,7 +92,10 @@ fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {
     if let Some(lr) = options.lr {
         layers.add_option("lr", lr)?;
     }
-    options.set.iter().try_for_each(|s| layers.add_assignment(s))
+    options
+        .set
+        .iter()
+        .try_for_each(|s| layers.add_assignment(s))
 }
 
 /// One run, from nothing. Returns what was found on the test images, unless it was only asked
@@ -107,7 +110,9 @@ fn single(
     if dry_run {
         print!("{}", config.to_text());
         println!("\n{}", trainer.net().summary(trainer.params()));
-        introduction(&trainer, &config)?.iter().for_each(|l| println!("{l}"));
+        introduction(&trainer, &config)?
+            .iter()
+            .for_each(|l| println!("{l}"));
         return Ok(None);
     }
     let environment = Environment::here(config.seed, trainer.loaders().fingerprint.clone());
@@ -141,8 +146,14 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             config.batch
         ),
     ];
-    lines.extend(criterion.notes().iter().map(|note| format!("note    {note}")));
-    let expected = losses::expected_initial_loss(criterion.spec(), classes, config.model.embed_dim)?;
+    lines.extend(
+        criterion
+            .notes()
+            .iter()
+            .map(|note| format!("note    {note}")),
+    );
+    let expected =
+        losses::expected_initial_loss(criterion.spec(), classes, config.model.embed_dim)?;
     lines.push(format!("first loss to expect: about {expected:.2}"));
     Ok(lines)
 }
@@ -155,11 +166,7 @@ fn say(run: &mut RunDir, style: Style, line: &str) -> Result<()> {
 }
 
 /// Trains to the end, judges, draws.
-fn finish(
-    trainer: &mut Trainer,
-    run: &mut RunDir,
-    style: Style,
-) -> Result<(Evaluation, PathBuf)> {
+fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Evaluation, PathBuf)> {
     let started = Instant::now();
     let rows = trainer.train(run, style)?;
     let test = trainer.judge(Part::Test)?;
@@ -200,8 +207,8 @@ fn result_line(figures: &Figures) -> String {
 /// Continues a run in its directory.
 fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
     let file = path.join("config.toml");
-    let old = Config::read(&file)
-        .with_context(|| format!("{} is no run directory", path.display()))?;
+    let old =
+        Config::read(&file).with_context(|| format!("{} is no run directory", path.display()))?;
     let mut layers = Layers::default();
     layers.add_file(&file)?;
     add_options(&mut layers, options)?;
@@ -223,7 +230,11 @@ fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
     if !differences.is_empty() {
         run.write("config.toml", config.to_text().as_bytes())?;
     }
-    let line = format!("resumed at step {} of {}", trainer.step_count(), trainer.steps());
+    let line = format!(
+        "resumed at step {} of {}",
+        trainer.step_count(),
+        trainer.steps()
+    );
     say(&mut run, style, &line)?;
     finish(&mut trainer, &mut run, style).map(drop)
 }
@@ -232,7 +243,8 @@ fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
 fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
     if config.compare.is_empty() {
         bail!(ConfigError(
-            "`loss = \"all\"` needs a list of losses under [[compare]]; the recipes have one".into()
+            "`loss = \"all\"` needs a list of losses under [[compare]]; the recipes have one"
+                .into()
         ));
     }
     let folder = run_dir::claim(options.out.as_deref(), config)?;
@@ -266,7 +278,10 @@ fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
     };
     write("comparison.md", &table)?;
     let classes: Vec<String> = (0..10).map(|c| c.to_string()).collect();
-    for (name, features) in [("embeddings", Features::Raw), ("directions", Features::Unit)] {
+    for (name, features) in [
+        ("embeddings", Features::Raw),
+        ("directions", Features::Unit),
+    ] {
         let panels: Vec<_> = found
             .iter()
             .filter_map(|(config, e)| Embedding::new(&config.loss, e, &classes))

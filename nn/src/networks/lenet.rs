@@ -14,11 +14,7 @@ use engine::Float;
 /// Max-pooling is 2x2 and drops an odd last row, where the authors' framework kept it. Some
 /// versions put a PReLU behind the embedding too; here it stays linear, so that it can point in
 /// every direction alike.
-pub(super) fn plus_plus<T: Float>(
-    mut chain: Chain<T>,
-    width: usize,
-    dim: usize,
-) -> Sequential<T> {
+pub(super) fn plus_plus<T: Float>(mut chain: Chain<T>, width: usize, dim: usize) -> Sequential<T> {
     for channels in [width, 2 * width, 4 * width] {
         chain = conv(conv(chain, channels), channels).max_pool(2, 2);
     }
