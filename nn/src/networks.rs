@@ -45,8 +45,9 @@ pub static MODELS: &[Model] = &[
 /// use engine::Params;
 /// use nn::{Scope, networks::Model};
 /// let mut params = Params::<f32>::new();
-/// let scope = &mut Scope::root(&mut params, 0).child("backbone");
-/// let net = Model::find("vgg-light")?.build(scope, [28, 28, 1], None)?;
+/// let mut root = Scope::root(&mut params, 0);
+/// let model = Model::find("vgg-light")?;
+/// let net = model.build(&mut root.child("backbone"), [28, 28, 1], None)?;
 /// println!("{}", net.summary(&params));
 /// assert_eq!(net.embedding_dim, 64);
 /// assert!(Model::find("vgg-lite").unwrap_err().to_string().contains("did you mean `vgg-light`?"));
