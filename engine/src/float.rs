@@ -80,20 +80,14 @@ pub trait Float:
     /// The larger one. Of a number and a NaN it is the NaN, so that a NaN is never hidden.
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        if self >= other || self.is_nan() {
-            self
-        } else {
-            other
-        }
+        let m = if other > self { other } else { self };
+        if other.is_nan() { other } else { m }
     }
     /// The smaller one. Of a number and a NaN it is the NaN.
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        if self <= other || self.is_nan() {
-            self
-        } else {
-            other
-        }
+        let m = if other < self { other } else { self };
+        if other.is_nan() { other } else { m }
     }
 
     /// `C = αAB + βC` on one thread, for `A` of `[m, k]`, `B` of `[k, n]` and `C` of `[m, n]`.

@@ -216,9 +216,11 @@ impl Op<1> for MaxPool2d {
                                 continue;
                             }
                             for ((y, p), &x) in y.iter_mut().zip(&mut *places).zip(x) {
-                                let larger = x > *y || x.is_nan();
+                                // No branches, and a mask for the place, let this vectorise.
+                                let larger = (x > *y) | x.is_nan();
                                 *y = if larger { x } else { *y };
-                                *p = if larger { place } else { *p };
+                                let mask = u8::from(larger).wrapping_neg();
+                                *p = (place & mask) | (*p & !mask);
                             }
                         }
                     }
