@@ -16,7 +16,7 @@ pub static MODELS: &[Model] = &[
     Model {
         name: "vgg-light",
         description: "five 3x3 convolutions of 24 to 96 channels, for MNIST in minutes on a CPU",
-        source: "vgg-mnist reduced to a fiftieth of its work, by this project",
+        source: "vgg-mnist reduced to a twentieth of its work, by this project",
         embedding_dim: 64,
         smallest: 12,
         architecture: Architecture::VggLight,
