@@ -93,7 +93,7 @@ pub enum CheckpointError {
     },
     /// A tensor has another shape than in the model.
     #[error(
-        "{}: `{key}` has shape {found}, but the model has {expected}\n  \
+        "{}: `{key}` has shape {found:?}, but the model has {expected:?}\n  \
          was it saved from another network, or with other dimensions?",
         path.display()
     )]
@@ -103,9 +103,9 @@ pub enum CheckpointError {
         /// The tensor's name.
         key: String,
         /// The shape in the model.
-        expected: Shape,
+        expected: Vec<usize>,
         /// The shape in the file.
-        found: Shape,
+        found: Vec<usize>,
     },
 }
 
@@ -228,8 +228,8 @@ impl<T: Float> Checkpoint<T> {
                     return Err(CheckpointError::Shape {
                         path: self.source.clone(),
                         key: key.clone(),
-                        expected,
-                        found: tensor.shape(),
+                        expected: expected.to_vec(),
+                        found: tensor.shape().to_vec(),
                     });
                 }
                 Some(_) => {}

@@ -16,7 +16,7 @@ pub static MODELS: &[Model] = &[
     Model {
         name: "vgg-light",
         description: "five 3x3 convolutions of 24 to 96 channels, for MNIST in minutes on a CPU",
-        source: "vgg-mnist reduced to a fiftieth of its work, by this project",
+        source: "vgg-mnist reduced to a twentieth of its work, by this project",
         embedding_dim: 64,
         smallest: 12,
         architecture: Architecture::VggLight,
@@ -53,8 +53,9 @@ pub static MODELS: &[Model] = &[
 /// use engine::Params;
 /// use nn::{Scope, networks::Model};
 /// let mut params = Params::<f32>::new();
-/// let scope = &mut Scope::root(&mut params, 0).child("backbone");
-/// let net = Model::find("vgg-light")?.build(scope, [28, 28, 1], None)?;
+/// let mut root = Scope::root(&mut params, 0);
+/// let model = Model::find("vgg-light")?;
+/// let net = model.build(&mut root.child("backbone"), [28, 28, 1], None)?;
 /// println!("{}", net.summary(&params));
 /// assert_eq!(net.embedding_dim, 64);
 /// assert!(Model::find("vgg-lite").unwrap_err().to_string().contains("did you mean `vgg-light`?"));

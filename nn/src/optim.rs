@@ -51,14 +51,14 @@ pub enum StateError {
         name: String,
     },
     /// A tensor has the wrong shape.
-    #[error("`{name}` of the saved state has shape {found}, expected {expected}")]
+    #[error("`{name}` of the saved state has shape {found:?}, expected {expected:?}")]
     Shape {
         /// The name of the tensor.
         name: String,
         /// The shape that belongs to the parameter.
-        expected: engine::Shape,
+        expected: Vec<usize>,
         /// The shape in the saved state.
-        found: engine::Shape,
+        found: Vec<usize>,
     },
 }
 
@@ -257,11 +257,10 @@ impl<'a, T: Float> Reader<'a, T> {
         self.taken[i] = true;
         let tensor = &self.state[i].1;
         if tensor.shape() != expected {
-            let found = tensor.shape();
             return Err(StateError::Shape {
                 name,
-                expected,
-                found,
+                expected: expected.to_vec(),
+                found: tensor.shape().to_vec(),
             });
         }
         Ok(tensor.data())

@@ -80,7 +80,7 @@ impl<T: Float> Optimizer<T> for Adam<T> {
             let (p, moments) = (&mut values[param.range()], &mut self.moments[param.range()]);
             par::chunks2(p, task, moments, task, |i, p, moments| {
                 for ((p, [m, v]), &g) in p.iter_mut().zip(moments).zip(&g[i * task..]) {
-                    *p = *p * shrink;
+                    *p *= shrink;
                     let g = g + decay * *p;
                     *m = flushed(*m + take1 * (g - *m));
                     *v = flushed(keep2 * *v + take2 * (g * g));

@@ -8,7 +8,9 @@ fn give_grad<T: Float>(params: &mut Params<T>, id: ParamId, grad: &Tensor<T>) {
     product.sum().backward_into(params).map(drop).unwrap();
 }
 
-fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> Box<dyn Optimizer<f64>> {
+type Boxed = Box<dyn Optimizer<f64>>;
+
+fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> Boxed {
     Box::new(Sgd::new(momentum, nesterov, weight_decay))
 }
 
@@ -26,7 +28,7 @@ fn sgd(momentum: f64, nesterov: bool, weight_decay: f64) -> Box<dyn Optimizer<f6
 fn five_steps_end_where_pytorch_ends() {
     let adam = Box::new(Adam::new([0.9, 0.999], 1e-8, 0.01));
     let adamw = Box::new(Adam::decoupled([0.8, 0.99], 1e-8, 0.01));
-    let cases: [(&str, Box<dyn Optimizer<f64>>, [f64; 3]); 5] = [
+    let cases: [(&str, Boxed, [f64; 3]); 5] = [
         (
             "SGD(lr=0.1, weight_decay=0.01)",
             sgd(0.0, false, 0.01),
