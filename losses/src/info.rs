@@ -1,0 +1,522 @@
+//! What is written down about a loss: its formula, its parameters, its source, and how sure we are.
+
+use crate::advice::AutoRule;
+use crate::error::{Error, Result, closest};
+use std::f64::consts::PI;
+use std::fmt;
+
+/// The page of one loss. `Display` prints it in full.
+#[derive(Debug)]
+pub struct LossInfo {
+    /// The name in a spec.
+    pub name: &'static str,
+    /// What it compares.
+    pub family: Family,
+    /// One line.
+    pub about: &'static str,
+    /// The definition, as plain text.
+    pub formula: &'static str,
+    /// The parameters, in the order they are listed.
+    pub parameters: &'static [Parameter],
+    /// Named sets of parameter values: `name:preset=NAME`.
+    pub presets: &'static [Preset],
+    /// What it owns in the model.
+    pub head: Head,
+    /// The paper.
+    pub source: &'static str,
+    /// How sure the formula is.
+    pub status: Status,
+}
+
+/// What a loss compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// Samples with the weights of classes.
+    Class,
+    /// Samples with centres that are averages, not learned weights.
+    Center,
+    /// Distances selected from a batch.
+    Distance,
+    /// A sum of others.
+    Joint,
+}
+
+/// What a loss owns in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Class weights `[C, D]`, compared by their inner product with the embedding, and a bias `[C]`.
+    Linear,
+    /// Class weights `[C, D]`, compared by their cosine with the embedding.
+    Angular,
+    /// Class centres `[C, D]`, which are state, not parameters.
+    Centers,
+}
+
+/// How sure the formula of a loss is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Read in the paper or its official code.
+    Known,
+    /// The source could not be read in full; the text is the reasoning.
+    Reconstructed(&'static str),
+}
+
+/// A named set of parameter values.
+#[derive(Debug)]
+pub struct Preset {
+    /// The name.
+    pub name: &'static str,
+    /// Where the values are from.
+    pub about: &'static str,
+    /// Keys and values, as in a spec.
+    pub settings: &'static [(&'static str, &'static str)],
+}
+
+/// One parameter of a loss.
+#[derive(Debug)]
+pub struct Parameter {
+    /// The name in a spec.
+    pub key: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+    /// The values it can take.
+    pub kind: Kind,
+    /// The value it has if not given.
+    pub default: Value,
+    /// How `auto` chooses it, where it can be chosen.
+    pub auto: Option<AutoRule>,
+}
+
+/// The values a parameter can take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// A number.
+    Number(Range),
+    /// A whole number.
+    Whole(Range),
+    /// An angle in radians; a spec may also say `28.6deg`.
+    Angle(Range),
+    /// `true` or `false`.
+    Flag,
+    /// One of some words.
+    Word(&'static [&'static str]),
+}
+
+/// An interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    low: f64,
+    high: f64,
+    low_open: bool,
+    high_open: bool,
+}
+
+/// The value of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value {
+    /// A number.
+    Number(f64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// A word.
+    Word(&'static str),
+    /// To be chosen when the number of classes is known.
+    Auto,
+    /// Not given, and the loss does without.
+    Unset,
+}
+
+impl Range {
+    /// `low <= x <= high`.
+    pub const fn closed(low: f64, high: f64) -> Self {
+        Range {
+            low,
+            high,
+            low_open: false,
+            high_open: false,
+        }
+    }
+
+    /// `low <= x < high`.
+    pub const fn below(low: f64, high: f64) -> Self {
+        Range {
+            high_open: true,
+            ..Self::closed(low, high)
+        }
+    }
+
+    /// `x > low`.
+    pub const fn above(low: f64) -> Self {
+        Range {
+            low_open: true,
+            ..Self::closed(low, f64::INFINITY)
+        }
+    }
+
+    /// `x >= low`.
+    pub const fn from(low: f64) -> Self {
+        Self::closed(low, f64::INFINITY)
+    }
+
+    /// Whether `x` is a finite number inside.
+    pub fn contains(&self, x: f64) -> bool {
+        let above = if self.low_open {
+            x > self.low
+        } else {
+            x >= self.low
+        };
+        let below = if self.high_open {
+            x < self.high
+        } else {
+            x <= self.high
+        };
+        x.is_finite() && above && below
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = |open| if open { "<" } else { "<=" };
+        let bounded = self.high.is_finite();
+        let number = |x: f64| format!("{}", (x * 1e4).round() / 1e4);
+        match bounded {
+            true => write!(
+                f,
+                "{} {} x {} {}",
+                number(self.low),
+                sign(self.low_open),
+                sign(self.high_open),
+                number(self.high)
+            ),
+            false => write!(
+                f,
+                "x {} {}",
+                if self.low_open { ">" } else { ">=" },
+                number(self.low)
+            ),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Number(range) => write!(f, "{range}"),
+            Kind::Whole(range) => write!(f, "whole, {range}"),
+            Kind::Angle(range) => write!(f, "radians, {range}; or 28.6deg"),
+            Kind::Flag => write!(f, "true, false"),
+            Kind::Word(words) => write!(f, "{}", words.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(x) => write!(f, "{x}"),
+            Value::Flag(flag) => write!(f, "{flag}"),
+            Value::Word(word) => write!(f, "{word}"),
+            Value::Auto => write!(f, "auto"),
+            Value::Unset => write!(f, "none"),
+        }
+    }
+}
+
+impl Parameter {
+    /// A number.
+    pub const fn number(
+        key: &'static str,
+        default: f64,
+        range: Range,
+        meaning: &'static str,
+    ) -> Self {
+        Parameter {
+            key,
+            meaning,
+            kind: Kind::Number(range),
+            default: Value::Number(default),
+            auto: None,
+        }
+    }
+
+    /// A whole number.
+    pub const fn whole(
+        key: &'static str,
+        default: f64,
+        range: Range,
+        meaning: &'static str,
+    ) -> Self {
+        Parameter {
+            kind: Kind::Whole(range),
+            ..Self::number(key, default, range, meaning)
+        }
+    }
+
+    /// An angle, in radians.
+    pub const fn angle(
+        key: &'static str,
+        default: f64,
+        range: Range,
+        meaning: &'static str,
+    ) -> Self {
+        Parameter {
+            kind: Kind::Angle(range),
+            ..Self::number(key, default, range, meaning)
+        }
+    }
+
+    /// `true` or `false`, false unless given.
+    pub const fn flag(key: &'static str, meaning: &'static str) -> Self {
+        Parameter {
+            key,
+            meaning,
+            kind: Kind::Flag,
+            default: Value::Flag(false),
+            auto: None,
+        }
+    }
+
+    /// One of some words, the first unless given.
+    pub const fn word(
+        key: &'static str,
+        words: &'static [&'static str],
+        meaning: &'static str,
+    ) -> Self {
+        Parameter {
+            key,
+            meaning,
+            kind: Kind::Word(words),
+            default: Value::Word(words[0]),
+            auto: None,
+        }
+    }
+
+    /// The same parameter with a rule for `auto`.
+    pub const fn or_auto(self, rule: AutoRule) -> Self {
+        Parameter {
+            auto: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same parameter without a default: a loss asks for it with [`Values::given`].
+    pub const fn optional(self) -> Self {
+        Parameter {
+            default: Value::Unset,
+            ..self
+        }
+    }
+
+    /// Reads a value.
+    pub(crate) fn parse(&self, loss: &'static str, text: &str) -> Result<Value> {
+        let bad = |reason: String| Error::BadValue {
+            loss,
+            key: self.key,
+            value: text.to_string(),
+            reason,
+        };
+        if text == "auto" {
+            return match self.auto {
+                Some(_) => Ok(Value::Auto),
+                None => Err(bad(format!(
+                    "cannot be chosen automatically; {}",
+                    self.kind
+                ))),
+            };
+        }
+        match self.kind {
+            Kind::Flag => match text {
+                "true" => Ok(Value::Flag(true)),
+                "false" => Ok(Value::Flag(false)),
+                _ => Err(bad("is `true` or `false`".into())),
+            },
+            Kind::Word(words) => match words.iter().find(|&&w| w == text) {
+                Some(word) => Ok(Value::Word(word)),
+                None => Err(bad(format!("is one of {}", words.join(", ")))),
+            },
+            Kind::Number(range) => self.in_range(number(text).map_err(&bad)?, range, bad),
+            Kind::Whole(range) => match number(text).map_err(&bad)? {
+                x if x.fract() != 0.0 => Err(bad("must be a whole number".into())),
+                x => self.in_range(x, range, bad),
+            },
+            Kind::Angle(range) => match text.strip_suffix("deg") {
+                Some(degrees) => {
+                    self.in_range(number(degrees).map_err(&bad)? * PI / 180.0, range, bad)
+                }
+                None => self.in_range(number(text).map_err(&bad)?, range, bad),
+            },
+        }
+    }
+
+    fn in_range(&self, x: f64, range: Range, bad: impl Fn(String) -> Error) -> Result<Value> {
+        if range.contains(x) {
+            return Ok(Value::Number(x));
+        }
+        let mut reason = format!("out of range, {} is {range}", self.key);
+        if let Kind::Angle(_) = self.kind {
+            reason += " in radians";
+            let radians = x * PI / 180.0;
+            if range.contains(radians) {
+                reason += &format!(
+                    "; if these are degrees, write {0}={radians:.4} or {0}={x}deg",
+                    self.key
+                );
+            }
+        } else if self.key == "m" && x > 1.0 && x <= 180.0 {
+            reason += "; this margin is a difference of cosines, not an angle";
+        }
+        Err(bad(reason))
+    }
+}
+
+fn number(text: &str) -> std::result::Result<f64, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "is not a number".to_string())
+}
+
+impl LossInfo {
+    /// The parameter of this name.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`], which lists the keys with their defaults.
+    pub fn parameter(&self, key: &str) -> Result<&'static Parameter> {
+        let found = self.parameters.iter().find(|p| p.key == key);
+        found.ok_or_else(|| {
+            let known: Vec<_> = self
+                .parameters
+                .iter()
+                .map(|p| format!("{}={}", p.key, p.default))
+                .collect();
+            Error::UnknownKey {
+                loss: self.name,
+                key: key.to_string(),
+                suggestion: closest(key, self.parameters.iter().map(|p| p.key)),
+                known: if known.is_empty() {
+                    "none".into()
+                } else {
+                    known.join(", ")
+                },
+            }
+        })
+    }
+}
+
+impl fmt::Display for LossInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}\n", self.name, self.about)?;
+        for line in self.formula.lines() {
+            writeln!(f, "    {line}")?;
+        }
+        if !self.parameters.is_empty() {
+            writeln!(f, "\nParameters")?;
+        }
+        for p in self.parameters {
+            let auto = if p.auto.is_some() { " or auto" } else { "" };
+            writeln!(
+                f,
+                "    {:<14} {:<8} {} ({}{auto})",
+                p.key,
+                p.default.to_string(),
+                p.meaning,
+                p.kind
+            )?;
+        }
+        if !self.presets.is_empty() {
+            writeln!(f, "\nPresets")?;
+        }
+        for p in self.presets {
+            let settings: Vec<_> = p.settings.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            writeln!(
+                f,
+                "    preset={:<10} {}: {}",
+                p.name,
+                settings.join(","),
+                p.about
+            )?;
+        }
+        writeln!(f, "\nSource\n    {}", self.source)?;
+        match self.status {
+            Status::Known => Ok(()),
+            Status::Reconstructed(why) => {
+                writeln!(f, "\nReconstructed")?;
+                why.lines().try_for_each(|line| writeln!(f, "    {line}"))
+            }
+        }
+    }
+}
+
+/// The values of all parameters of one loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Values {
+    info: &'static str,
+    values: Vec<(&'static str, Value)>,
+}
+
+impl Values {
+    pub(crate) fn new(info: &LossInfo, given: &[(&'static Parameter, Value)]) -> Self {
+        let value = |p: &Parameter| {
+            let last = given.iter().rev().find(|(q, _)| q.key == p.key);
+            (p.key, last.map_or(p.default, |(_, v)| *v))
+        };
+        Values {
+            info: info.name,
+            values: info.parameters.iter().map(value).collect(),
+        }
+    }
+
+    /// The value of a parameter.
+    ///
+    /// # Panics
+    /// If the loss has no such parameter.
+    pub fn get(&self, key: &str) -> Value {
+        let found = self.values.iter().find(|(k, _)| *k == key);
+        found
+            .unwrap_or_else(|| panic!("`{}` has no parameter `{key}`", self.info))
+            .1
+    }
+
+    /// A number; `None` if it is neither given nor has a default, or is left to `auto`.
+    ///
+    /// # Panics
+    /// If the loss has no such parameter.
+    pub fn given(&self, key: &str) -> Option<f64> {
+        match self.get(key) {
+            Value::Number(x) => Some(x),
+            _ => None,
+        }
+    }
+
+    /// A number.
+    ///
+    /// # Panics
+    /// If the loss has no such numeric parameter, or it is left to `auto`.
+    pub fn number(&self, key: &str) -> f64 {
+        self.given(key)
+            .unwrap_or_else(|| panic!("`{}`: {key} is no number", self.info))
+    }
+
+    /// A flag.
+    ///
+    /// # Panics
+    /// If the loss has no such flag.
+    pub fn flag(&self, key: &str) -> bool {
+        self.get(key) == Value::Flag(true)
+    }
+
+    /// A word.
+    ///
+    /// # Panics
+    /// If the loss has no such parameter.
+    pub fn word(&self, key: &str) -> &'static str {
+        match self.get(key) {
+            Value::Word(word) => word,
+            _ => panic!("`{}`: {key} is no word", self.info),
+        }
+    }
+
+    /// Keys and values, in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        self.values.iter().copied()
+    }
+}

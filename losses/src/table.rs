@@ -1,0 +1,76 @@
+//! The table of losses. A loss is entered with one line, which also registers its operations.
+
+use crate::center::{CenterDistance, CenterLoss};
+use crate::class::{
+    arcface::{ArcFace, ArcFaceLoss},
+    cosface::{CosFace, CosFaceLoss},
+    cs_softmax::{CsDecoupled, CsLinear, CsSoftmax, ScaleGradient},
+    normface::{NormFace, NormFaceLoss},
+    so_softmax::{SoMargin, SoSoftmax},
+    softmax::{Identity, Softmax},
+    sphereface::{SphereFace, SpherePsi},
+};
+use crate::error::{Error, Result, closest};
+use crate::frame::{ClassDecoupled, ClassSoftmax};
+use crate::info::LossInfo;
+use crate::loss::{AnyLoss, Loss};
+use crate::sml::{Sml, SmlJoint, SoftMargin};
+use crate::spec::Term;
+use engine::Float;
+
+macro_rules! losses {
+    ($($loss:ty { $($op:ty [$n:literal]),* })*) => {
+        /// Every loss, in the order of `loss list`.
+        pub static LOSSES: &[LossInfo] = &[$(<$loss as Loss>::INFO),*];
+
+        /// The loss of a term, whose parameters are all decided.
+        pub(crate) fn build<T: Float>(term: &Term) -> Box<dyn AnyLoss<T>> {
+            let (name, values) = (term.info().name, term.values());
+            $(if name == <$loss as Loss>::INFO.name {
+                return Box::new(<$loss as Loss>::new(&values));
+            })*
+            unreachable!("`{name}` is in the table")
+        }
+
+        engine::register! {
+            /// The operations of the losses, whose backward is the derivative of their forward.
+            pub static OPERATIONS = [$($($op[$n],)*)*];
+        }
+    };
+}
+
+losses! {
+    Softmax { ClassSoftmax<Identity>[1] }
+    NormFaceLoss { ClassSoftmax<NormFace>[1] }
+    SphereFace { ClassSoftmax<SpherePsi>[2] }
+    CosFaceLoss { ClassSoftmax<CosFace>[1] }
+    ArcFaceLoss { ClassSoftmax<ArcFace>[1] }
+    SoSoftmax { ClassSoftmax<SoMargin>[1] }
+    CsSoftmax { ClassSoftmax<CsLinear>[1], ClassDecoupled<CsDecoupled>[1] }
+    Sml { SoftMargin[1] }
+    SmlJoint {}
+    CenterLoss { CenterDistance[2] }
+}
+
+engine::register! {
+    /// Operations that pass back something else than the derivative of their forward, on purpose.
+    /// The comparison with finite differences must fail on each; a test sees to it.
+    pub static SURROGATES = [ScaleGradient[1]];
+}
+
+/// The page of the loss called `name`.
+///
+/// # Errors
+/// [`Error::UnknownLoss`], which lists the names and the one that comes closest.
+pub fn find(name: &str) -> Result<&'static LossInfo> {
+    let found = LOSSES.iter().find(|info| info.name == name);
+    found.ok_or_else(|| Error::UnknownLoss {
+        name: name.to_string(),
+        suggestion: closest(name, LOSSES.iter().map(|info| info.name)),
+        known: LOSSES
+            .iter()
+            .map(|info| info.name)
+            .collect::<Vec<_>>()
+            .join(", "),
+    })
+}

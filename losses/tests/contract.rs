@@ -1,0 +1,73 @@
+//! Every operation and every loss has the gradient it says it has.
+
+use engine::gradcheck::Kind;
+use losses::{CHECKS, LOSSES, OPERATIONS, SURROGATES};
+use std::collections::BTreeSet;
+
+#[test]
+fn every_operation_passes_every_check() {
+    for op in OPERATIONS {
+        let report = op.check(0);
+        assert!(report.passed(), "{report}");
+    }
+}
+
+#[test]
+fn every_broken_backward_is_noticed() {
+    let survivors: Vec<_> = OPERATIONS
+        .iter()
+        .flat_map(|op| op.surviving_mutants(0))
+        .collect();
+    assert!(survivors.is_empty(), "unnoticed: {survivors:#?}");
+}
+
+/// What stops a gradient on purpose fails the comparison with finite differences, and nothing else.
+#[test]
+fn surrogates_fail_the_derivative_and_only_that() {
+    for op in SURROGATES {
+        let report = op.check(0);
+        assert!(!report.failures.is_empty(), "{} is exact", op.name);
+        let kinds: Vec<_> = report.failures.iter().map(|f| f.kind).collect();
+        assert!(kinds.iter().all(|&k| k == Kind::Derivative), "{report}");
+    }
+}
+
+#[test]
+fn every_loss_has_the_gradient_of_its_value() {
+    for check in CHECKS {
+        for seed in 0..3 {
+            let report = check.run(seed);
+            assert!(report.passed(), "seed {seed}: {report}");
+        }
+    }
+}
+
+#[test]
+fn no_loss_and_no_form_goes_unchecked() {
+    let checked: BTreeSet<_> = CHECKS
+        .iter()
+        .flat_map(|check| check.spec.parse::<losses::Spec>().unwrap().terms().to_vec())
+        .map(|term| term.info().name)
+        .collect();
+    let all: BTreeSet<_> = LOSSES.iter().map(|info| info.name).collect();
+    assert_eq!(checked, all);
+    for info in LOSSES {
+        for parameter in info.parameters {
+            let losses::Kind::Word(words) = parameter.kind else {
+                continue;
+            };
+            // The rule of the centres moves them, it does not enter the gradient; the joint loss
+            // has the forms of the term it contains.
+            if parameter.key == "rule" || info.name == "sml-joint" {
+                continue;
+            }
+            for word in words {
+                let setting = format!("{}={word}", parameter.key);
+                let found = CHECKS
+                    .iter()
+                    .any(|c| c.spec.starts_with(info.name) && c.spec.contains(&setting));
+                assert!(found, "{}:{setting} is not checked", info.name);
+            }
+        }
+    }
+}
