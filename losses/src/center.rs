@@ -130,7 +130,7 @@ pub fn center_delta<T: Float>(
             Rule::Paper => 1.0 + count,
             Rule::Gradient => labels.len() as f64,
         });
-        row.iter_mut().for_each(|d| *d = *d / divisor);
+        row.iter_mut().for_each(|d| *d /= divisor);
     }
     delta
 }

@@ -394,7 +394,7 @@ pub(crate) fn scale_rows<T: Float>(matrix: &mut Tensor<T>, factors: &Tensor<T>) 
     par::chunks(matrix.data_mut(), size, |start, piece| {
         for (r, row) in piece.chunks_exact_mut(columns).enumerate() {
             let factor = factors[start / columns + r];
-            row.iter_mut().for_each(|x| *x = *x * factor);
+            row.iter_mut().for_each(|x| *x *= factor);
         }
     });
 }
