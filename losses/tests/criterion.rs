@@ -250,36 +250,33 @@ fn assert_finite<T: Float>(what: &str, x: &[f64], w: &[f64], dim: usize, labels:
 #[test]
 fn edge_cases_stay_finite() {
     let w = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-    let cases: [(&str, &[f64], &[f64], &[i64]); 7] = [
-        (
-            "two classes",
-            &[0.3, 0.2, -0.5, -0.1, 0.4, 0.2],
-            &w[..6],
-            &[0, 1],
-        ),
-        ("one sample", &[0.3, 0.2, -0.5], &w, &[2]),
+    type Edge = (&'static str, &'static [f64], usize, &'static [i64]);
+    let cases: [Edge; 7] = [
+        ("two classes", &[0.3, 0.2, -0.5, -0.1, 0.4, 0.2], 2, &[0, 1]),
+        ("one sample", &[0.3, 0.2, -0.5], 3, &[2]),
         (
             "one class in the batch",
             &[0.3, 0.2, -0.5, 0.1, -0.9, 0.3],
-            &w,
+            3,
             &[1, 1],
         ),
         (
             "a zero embedding",
             &[0.0, 0.0, 0.0, 0.1, -0.9, 0.3],
-            &w,
+            3,
             &[0, 1],
         ),
         (
             "identical embeddings",
             &[0.3, 0.2, -0.5, 0.3, 0.2, -0.5],
-            &w,
+            3,
             &[0, 1],
         ),
-        ("cosine 1", &[7.0, 0.0, 0.0, 0.0, 0.1, 0.0], &w, &[0, 1]),
-        ("cosine -1", &[-7.0, 0.0, 0.0, 0.0, -0.1, 0.0], &w, &[0, 1]),
+        ("cosine 1", &[7.0, 0.0, 0.0, 0.0, 0.1, 0.0], 3, &[0, 1]),
+        ("cosine -1", &[-7.0, 0.0, 0.0, 0.0, -0.1, 0.0], 3, &[0, 1]),
     ];
-    for (what, x, w, labels) in cases {
+    for (what, x, classes, labels) in cases {
+        let w = &w[..3 * classes];
         assert_finite::<f32>(what, x, w, 3, labels);
         assert_finite::<f64>(what, x, w, 3, labels);
     }

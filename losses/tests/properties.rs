@@ -92,8 +92,8 @@ fn so_softmax_is_jointly_convex_in_the_similarities() {
     }
 }
 
-/// Circle loss at class level with weights α = [1 + m − c_y]₊ and [c_j + m]₊: the same values as SO-softmax where no
-/// weight is cut off; its gradients, with α detached, are other ones.
+/// Circle loss at class level with weights α = [1 + m − c_y]₊ and [c_j + m]₊: the same values as
+/// SO-softmax where no weight is cut off; its gradients, with α detached, are other ones.
 #[test]
 fn so_softmax_is_circle_loss_without_its_stopped_gradients() {
     let mut rng = rng("circle");
@@ -196,7 +196,8 @@ fn sml_of_a_batch_of_one_class_is_zero_unless_by_samples() {
 
 #[test]
 fn sml_pulls_at_the_selected_pairs_alone_and_at_the_first_of_equals() {
-    // Class 0: farthest sample 1, nearest stranger 2. Class 1: only sample 2; strangers 0 and 1 tie.
+    // Class 0: farthest sample 1, nearest stranger 2. Class 1: only sample 2; strangers 0 and 1
+    // tie.
     let c = Tensor::new([3, 2], &[0.9, 0.2, 0.5, 0.2, 0.4, 0.7]);
     let (terms, dc) = sml(Form::Class, &[0, 0, 1], &c);
     assert_eq!(terms.len(), 2);
