@@ -56,6 +56,14 @@ fn the_learning_rate_of_the_class_weights_can_be_set_once() {
         params.param(params.find("head.weight").unwrap()).lr_mult,
         10.0
     );
+    let (_, params) = criterion("softmax:head_lr_mult=3 + sml", 5, 4);
+    let rates = params.iter().map(|(_, p)| (p.name(), p.lr_mult));
+    let expected = [
+        ("head.weight", 3.0),
+        ("head.bias", 3.0),
+        ("head.angular.weight", 1.0),
+    ];
+    assert_eq!(rates.collect::<Vec<_>>(), expected);
     let spec: Spec = "sml:head_lr_mult=2 + cosface:head_lr_mult=10"
         .parse()
         .unwrap();
@@ -308,6 +316,24 @@ fn evaluation_explains_bad_input() {
             classes: 4
         }
     ));
+}
+
+#[test]
+fn values_of_samples_are_weighted_as_the_loss_is() {
+    let tensor = |n: usize| Tensor::from_fn([n, 3], |i| (1.7 * i as f64).sin());
+    let mut inputs = Tensors::new();
+    inputs.insert("embeddings".into(), tensor(4));
+    inputs.insert("weight".into(), tensor(3));
+    let spec: Spec = "0.5*normface + 3*sml:form=sample".parse().unwrap();
+    let out = evaluate(&spec, &inputs, &[0, 1, 2, 1]).unwrap();
+    let mean = out["loss_per_sample"].data().iter().sum::<f64>() / 4.0;
+    approx::assert_relative_eq!(out["loss"].item(), mean, max_relative = 1e-12);
+    let spec: Spec = "normface + sml".parse().unwrap();
+    let out = evaluate(&spec, &inputs, &[0, 1, 2, 1]).unwrap();
+    assert!(
+        !out.contains_key("loss_per_sample"),
+        "sml has no values for samples"
+    );
 }
 
 #[test]

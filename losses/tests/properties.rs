@@ -208,6 +208,17 @@ fn sml_pulls_at_the_selected_pairs_alone_and_at_the_first_of_equals() {
     assert_relative_eq!(dc[4], sigma / 1.2_f64.sqrt(), max_relative = 1e-12);
 }
 
+/// Two farthest samples and two nearest strangers at the same distance.
+#[test]
+fn of_equals_sml_takes_the_first() {
+    let c = Tensor::new([4, 2], &[0.5, 0.2, 0.5, 0.2, 0.4, 0.7, 0.4, 0.7]);
+    for form in [Form::Class, Form::Batch] {
+        let (_, dc) = sml(form, &[0, 0, 1, 1], &c);
+        assert!(dc[0] != 0.0 && dc[2] == 0.0, "{form:?}: within, {dc:?}");
+        assert!(dc[4] != 0.0 && dc[6] == 0.0, "{form:?}: between, {dc:?}");
+    }
+}
+
 /// Points of length 1 in the plane, at these angles in degrees.
 fn directions(angles: &[f64]) -> Tensor<f64> {
     let turns: Vec<f64> = angles
