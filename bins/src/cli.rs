@@ -81,7 +81,7 @@ pub struct Train {
     #[arg(short, long, value_name = "N")]
     pub batch: Option<usize>,
     /// The highest learning rate of the schedule
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Decides initial weights, order, augmentation and dropout
     #[arg(long, value_name = "N")]
