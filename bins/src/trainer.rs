@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::dataset::Loaders;
-use crate::evaluation::{Evaluation, Figures, evaluate};
+use crate::evaluation::{Evaluation, Figures, class_weights, evaluate};
 use crate::progress::{Progress, Step, Style};
 use crate::run_dir::RunDir;
 use anyhow::{Context, Result, anyhow};
@@ -167,6 +167,8 @@ impl Trainer {
         let net = net.build(&mut root.child("backbone"), loaders.shape, dim)?;
         let classes = loaders.classes.len();
         let criterion = Criterion::new(&spec, &mut root, classes, net.embedding_dim)?;
+        // Better now than at the first evaluation.
+        class_weights(&params)?;
         nn::optim::exclude_vectors_from_decay(&mut params);
         let mut trainer = Trainer {
             optimizer: config.optimizer.build(),

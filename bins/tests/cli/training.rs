@@ -4,12 +4,12 @@ use crate::{Outcome, fail, hypersphere, run, small_mnist, succeed};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-/// A folder to work in, with 700 + 100 training images and 200 test images in `digits/`.
+/// A folder to work in, with 400 + 100 training images and 200 test images in `digits/`.
 fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let digits = folder.path().join("digits");
     std::fs::create_dir(&digits).unwrap();
-    small_mnist(&digits, 800, 200);
+    small_mnist(&digits, 500, 200);
     folder
 }
 
@@ -153,6 +153,50 @@ fn progress_as_json_is_json_and_silence_is_silent() {
         stdout.starts_with("test accuracy") && stdout.lines().count() == 1,
         "{stdout}"
     );
+}
+
+#[test]
+fn a_run_without_validation_ends_well() {
+    let folder = workplace();
+    let nothing_held_out = ["--epochs", "1", "--set", "data.validation=0"];
+    succeed(folder.path(), &train("blind", &nothing_held_out));
+    let blind = files_below(&folder.path().join("blind"));
+    assert!(blind.contains(&"plots/curves.svg".into()), "{blind:?}");
+    assert!(
+        !blind.contains(&"ckpt/best.safetensors".into()),
+        "{blind:?}"
+    );
+}
+
+/// `--loss all`: a run for each loss of the list, a table and a picture.
+#[test]
+fn a_comparison_has_a_row_and_a_run_for_every_loss() {
+    let folder = workplace();
+    let [first, second] = ["softmax + 0.01*center", "so-softmax:one_sided=true"];
+    let file = format!(
+        "base = \"mnist-2d\"\nepochs = 1\nbatch = 50\n[data]\nvalidation = 100\n\
+         [model]\nname = \"vgg-light\"\n\
+         [[compare]]\nloss = \"{first}\"\n[[compare]]\nloss = \"{second}\"\nembed_dim = 3\n"
+    );
+    std::fs::write(folder.path().join("two.toml"), file).unwrap();
+    let arguments = [
+        "train", "-c", "two.toml", "--data", "digits", "--out", "both",
+    ];
+    let stdout = succeed(folder.path(), &arguments);
+    let table = read(folder.path().join("both/comparison.md"));
+    assert!(stdout.contains(&table), "{stdout}");
+    for row in [format!("| `{first}` | 2 |"), format!("| `{second}` | 3 |")] {
+        assert!(table.contains(&row), "{table}");
+    }
+    let files = files_below(&folder.path().join("both"));
+    for file in [
+        "01-softmax-center/ckpt/last.safetensors",
+        "02-so-softmax/plots/embedding.svg",
+        "directions.svg",
+        "embeddings.svg",
+    ] {
+        assert!(files.contains(&file.to_string()), "{file}: {files:?}");
+    }
 }
 
 #[test]

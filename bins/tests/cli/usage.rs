@@ -1,7 +1,6 @@
 //! The command line without any training: what is listed and shown, and how mistakes are met.
 
 use crate::{fail, succeed};
-use std::path::Path;
 
 /// A folder where nothing is left behind.
 fn nowhere() -> tempfile::TempDir {
@@ -29,7 +28,7 @@ fn train_without_arguments_lists_the_recipes() {
 #[test]
 fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
     let folder = nowhere();
-    let cases: [(&[&str], &[&str]); 12] = [
+    let cases: [(&[&str], &[&str]); 14] = [
         (&["train", "mnits"], &["mnits", "did you mean `mnist`?"]),
         (
             &["train", "mnist", "--loss", "so-sofmax"],
@@ -37,7 +36,16 @@ fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
         ),
         (
             &["train", "mnist", "--loss", "arcface:margin=0.5"],
-            &["arcface", "margin", "m"],
+            &["`margin`", "did you mean `m`?"],
+        ),
+        // Nothing can be classified with centres alone: said before the training, not after.
+        (
+            &["train", "mnist", "--loss", "center"],
+            &["no class weights", "softmax + 0.01*center"],
+        ),
+        (
+            &["train", "mnist", "--seed", "18446744073709551615"],
+            &["--seed", "9223372036854775807"],
         ),
         (
             &["train", "mnist", "--model", "vgg-lite"],
@@ -55,7 +63,10 @@ fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
             &["train", "mnist", "--set", "data.augment=afine"],
             &["afine", "did you mean `affine`?"],
         ),
-        (&["train", "mnist", "--lr", "-0.1"], &["lr"]),
+        (
+            &["train", "mnist", "--lr", "-0.1"],
+            &["`lr` must be a positive number"],
+        ),
         (
             &["train", "mnist", "--epoch", "3"],
             &["--epoch", "--epochs"],
@@ -121,6 +132,12 @@ fn data_that_is_missing_or_damaged_is_named() {
     let whole = std::fs::read(&images).unwrap();
     std::fs::write(&images, &whole[..whole.len() / 2]).unwrap();
     train(3, &["train-images-idx3-ubyte", "31360", "15672"]);
+    // Two data sets mixed up.
+    let mut square = vec![0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 20, 0, 0, 0, 20];
+    square.resize(16 + 20 * 20 * 20, 0);
+    std::fs::write(data.join("t10k-images-idx3-ubyte"), square).unwrap();
+    std::fs::write(&images, &whole).unwrap();
+    train(3, &["digits test", "[28, 28, 1]", "[20, 20, 1]"]);
     // A header that promises far more than there is must not be believed.
     let mut greedy = whole;
     greedy[4..8].copy_from_slice(&u32::MAX.to_be_bytes());
