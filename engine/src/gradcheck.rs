@@ -13,7 +13,7 @@ mod generate;
 mod mutate;
 
 pub use contract::check;
-pub use difference::{check_function, check_params};
+pub use difference::{Function, check_function, check_params};
 pub use generate::{Case, Gen, SIZES};
 pub use mutate::{Mutation, Survivor, survivors};
 
@@ -94,8 +94,7 @@ impl Report {
     }
 
     fn derivative(&mut self, case: &str, worst: difference::Worst) {
-        // `!(a <= b)` also catches NaN.
-        let failed = !(worst.error <= TOLERANCE);
+        let failed = contract::exceeds(worst.error, TOLERANCE);
         if failed || worst.error > self.worst || self.at.is_empty() {
             self.worst = worst.error;
             self.at = format!("{case}, {}", worst.at);

@@ -201,7 +201,7 @@ mod tests {
     fn size_classes_waste_at_most_an_eighth() {
         for bytes in (1..4096).chain([100_000, 1 << 20, (1 << 20) + 1, 123_456_789]) {
             let class = size_class(bytes);
-            assert!(class >= bytes && class % ALIGNMENT == 0);
+            assert!(class >= bytes && class.is_multiple_of(ALIGNMENT));
             assert!(
                 class - bytes <= bytes / 8 + ALIGNMENT,
                 "{bytes} became {class}"

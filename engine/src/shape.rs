@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn broadcasting_follows_numpy() {
-        let cases: [(&[usize], &[usize], Option<&[usize]>); 7] = [
+        type Axes = &'static [usize];
+        let cases: [(Axes, Axes, Option<Axes>); 7] = [
             (&[3, 4], &[3, 4], Some(&[3, 4])),
             (&[3, 4], &[4], Some(&[3, 4])),
             (&[3, 1], &[1, 4], Some(&[3, 4])),

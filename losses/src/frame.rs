@@ -394,7 +394,7 @@ pub(crate) fn scale_rows<T: Float>(matrix: &mut Tensor<T>, factors: &Tensor<T>) 
     par::chunks(matrix.data_mut(), size, |start, piece| {
         for (r, row) in piece.chunks_exact_mut(columns).enumerate() {
             let factor = factors[start / columns + r];
-            row.iter_mut().for_each(|x| *x = *x * factor);
+            row.iter_mut().for_each(|x| *x *= factor);
         }
     });
 }
@@ -475,10 +475,10 @@ mod tests {
             let (_, g) = Op::<1>::forward(&normface(&[2], smoothing), [&c]).unwrap();
             let e: Vec<f64> = c.data().iter().map(|c| (16.0 * c).exp()).collect();
             let z: f64 = e.iter().sum();
-            for j in 0..4 {
+            for (j, (g, e)) in g.data().iter().zip(&e).enumerate() {
                 let onehot = if j == 2 { 1.0 } else { 0.0 };
                 let q = (1.0 - smoothing) * onehot + smoothing / 4.0;
-                approx::assert_relative_eq!(g.data()[j], 16.0 * (e[j] / z - q), epsilon = 1e-12);
+                approx::assert_relative_eq!(*g, 16.0 * (e / z - q), epsilon = 1e-12);
             }
         }
     }

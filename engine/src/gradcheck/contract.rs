@@ -40,13 +40,16 @@ fn check_case<O: Op<N>, const N: usize>(
     threads(case, report, rng)
 }
 
-/// The value and the wanted gradients of the case's operation.
+/// A value, and the gradients that were wanted.
+type Run<T, const N: usize> = (Tensor<T>, [Option<Tensor<T>>; N]);
+
+/// Forward and backward of the case's operation.
 fn run<O: Op<N>, T: Float, const N: usize>(
     op: &O,
     inputs: &[Tensor<T>; N],
     dy: &Tensor<T>,
     need: [bool; N],
-) -> Result<(Tensor<T>, [Option<Tensor<T>>; N])> {
+) -> Result<Run<T, N>> {
     let (y, saved) = op.forward(inputs.each_ref())?;
     Ok((y, op.backward(saved, dy.clone(), need)))
 }
@@ -126,7 +129,7 @@ fn linearity<O: Op<N>, const N: usize>(
             let sum = combine(p, q);
             let scale = largest(p) + largest(q);
             let gap = gap(together, &sum);
-            if !(gap <= 1e-11 * scale.max(1e-300)) && gap != 0.0 {
+            if exceeds(gap, 1e-11 * scale) {
                 let found = format!("input {i}: backward is not linear in dy (gap {gap:.1e})");
                 report.fail(Kind::Linearity, &case.name, found);
             }
@@ -155,7 +158,7 @@ fn precision<O: Op<N>, const N: usize>(
     let inputs = double.iter().map(largest).fold(0.0, f64::max);
     let mut compare = |what: String, single: &Tensor<f32>, double: &Tensor<f64>, scale: f64| {
         let gap = gap(&single.cast(), double);
-        if !(gap <= allowed * scale) {
+        if exceeds(gap, allowed * scale) {
             let found = format!("{what} in f32 is {gap:.1e} from f64, of {scale:.1e}");
             report.fail(Kind::Precision, &case.name, found);
         }
@@ -194,6 +197,11 @@ fn threads<O: Op<N>, const N: usize>(
         }
     }
     Ok(())
+}
+
+/// Whether an error is too large; a NaN always is.
+pub(super) fn exceeds(error: f64, allowed: f64) -> bool {
+    error.is_nan() || error > allowed
 }
 
 fn largest(x: &Tensor<f64>) -> f64 {

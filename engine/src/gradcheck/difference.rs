@@ -89,12 +89,12 @@ pub(super) fn compare(
         }
         if input.elements() <= SMALL {
             let largest = g.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
-            for e in 0..input.elements() {
+            for (e, &backward) in g.iter().enumerate() {
                 let v = Tensor::from_fn(input.shape(), |i| f64::from(u8::from(i == e)));
                 let je = directional(f, inputs, k, &v, step)?;
                 let difference = dot(cotangent, &je);
                 let at = || format!("input {k}, element {e} of {}", input.shape());
-                worst.see(at, g[e], difference, largest.max(difference.abs()));
+                worst.see(at, backward, difference, largest.max(difference.abs()));
             }
         }
     }
@@ -144,6 +144,9 @@ pub fn check_function(
     check_params(name, &mut params, inputs, &|_, x| f(x))
 }
 
+/// A function of parameters and leaves.
+pub type Function<'a> = dyn Fn(&Params<f64>, &[Var<f64>]) -> Var<f64> + 'a;
+
 /// Checks the gradients of a function of parameters and leaves: a layer, a network with its loss.
 /// The parameters are left as they were. The function must not be random, or must take its
 /// random numbers from a fixed key.
@@ -151,7 +154,7 @@ pub fn check_params(
     name: &str,
     params: &mut Params<f64>,
     inputs: &[Tensor<f64>],
-    f: &dyn Fn(&Params<f64>, &[Var<f64>]) -> Var<f64>,
+    f: &Function<'_>,
 ) -> Report {
     let started = Instant::now();
     let mut report = Report::new(name);
