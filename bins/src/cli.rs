@@ -62,7 +62,7 @@ pub struct Train {
     /// A folder of IDX files instead of the MNIST inside the program
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where to put the run, instead of runs/<recipe>-<loss>-<n>
+    /// Where to put the run, instead of runs/RECIPE-LOSS-N
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The loss, as NAME:key=value,… with weights and sums; `all` compares every loss

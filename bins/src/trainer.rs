@@ -284,7 +284,7 @@ impl Trainer {
             progress.line(&row.line(self.config.epochs));
             progress.json(&serde_json::json!({ "epoch": row }));
             run.log(&row.line(self.config.epochs))?;
-            run.event("epoch", &row)?;
+            run.event("epoch", row)?;
             self.rows.push(row);
             let lines = self.rows.iter().map(EpochRow::csv);
             let csv: Vec<_> = std::iter::once(EpochRow::HEADER.into())

@@ -243,6 +243,10 @@ fn a_changed_configuration_is_refused_unless_overridden() {
         &resume(&["--epochs", "3", "--set", "ema=0.9", "--override"]),
     );
     assert_eq!(rows(), 3);
+    // Far fewer steps than were done: the last epoch is done all the same.
+    let larger = ["--epochs", "4", "--batch", "200", "--override"];
+    succeed(folder.path(), &resume(&larger));
+    assert_eq!(rows(), 4);
     // Another network cannot take over the weights.
     let other = resume(&["--embed-dim", "8", "--override"]);
     fail(

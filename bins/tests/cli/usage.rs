@@ -28,7 +28,7 @@ fn train_without_arguments_lists_the_recipes() {
 #[test]
 fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
     let folder = nowhere();
-    let cases: [(&[&str], &[&str]); 14] = [
+    let cases: [(&[&str], &[&str]); 15] = [
         (&["train", "mnits"], &["mnits", "did you mean `mnist`?"]),
         (
             &["train", "mnist", "--loss", "so-sofmax"],
@@ -37,6 +37,10 @@ fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
         (
             &["train", "mnist", "--loss", "arcface:margin=0.5"],
             &["`margin`", "did you mean `m`?"],
+        ),
+        (
+            &["train", "--epochs", "3"],
+            &["name it first", "hypersphere train mnist"],
         ),
         // Nothing can be classified with centres alone: said before the training, not after.
         (
