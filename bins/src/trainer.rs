@@ -411,9 +411,12 @@ impl Trainer {
         });
         Diverged(format!(
             "training diverged: {what} of step {step} is not a finite number (learning rate {lr:.3e}).{}\n  \
-             Try a smaller `lr`, `clip_norm = 5`, or a smaller margin or scale. The weights of the \
-             last complete epoch are kept.",
-            broken.unwrap_or_default()
+             Try a smaller `lr`, `clip_norm = 5`, or a smaller margin or scale.{}",
+            broken.unwrap_or_default(),
+            match self.place.epoch {
+                0 => "",
+                _ => " The weights of the last complete epoch are kept.",
+            }
         ))
     }
 
@@ -491,7 +494,7 @@ impl Trainer {
                 ),
                 ("model", self.net.name.to_string()),
                 ("embedding_dim", self.net.embedding_dim.to_string()),
-                ("loss", self.criterion.spec().to_string()),
+                ("loss", format!("{:#}", self.criterion.spec())),
                 ("input", json(serde_json::json!(self.net.input))),
                 ("classes", json(serde_json::json!(self.loaders.classes))),
                 ("mean", json(serde_json::json!(normalise.mean()))),

@@ -225,28 +225,35 @@ impl Term {
     }
 }
 
+/// What was given; with `{:#}`, every parameter with its value.
 impl fmt::Display for Spec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, term) in self.terms.iter().enumerate() {
             let plus = if i == 0 { "" } else { " + " };
-            write!(f, "{plus}{term}")?;
+            f.write_str(plus)?;
+            term.fmt(f)?;
         }
         Ok(())
     }
 }
 
+/// What was given; with `{:#}`, every parameter with its value.
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.weight != 1.0 {
             write!(f, "{}*", self.weight)?;
         }
         write!(f, "{}", self.info.name)?;
-        let preset = self.preset.map(|p| format!("preset={}", p.name));
-        let given = self
-            .given
-            .iter()
-            .map(|(p, value)| format!("{}={value}", p.key));
-        for (i, setting) in preset.into_iter().chain(given).enumerate() {
+        let settings: Vec<String> = if f.alternate() {
+            let values = self.values();
+            let set = values.iter().filter(|(_, v)| *v != Value::Unset);
+            set.map(|(key, value)| format!("{key}={value}")).collect()
+        } else {
+            let preset = self.preset.map(|p| format!("preset={}", p.name));
+            let given = self.given.iter().map(|(p, v)| format!("{}={v}", p.key));
+            preset.into_iter().chain(given).collect()
+        };
+        for (i, setting) in settings.iter().enumerate() {
             let separator = if i == 0 { ':' } else { ',' };
             write!(f, "{separator}{setting}")?;
         }
@@ -260,6 +267,18 @@ mod tests {
 
     fn error(text: &str) -> String {
         text.parse::<Spec>().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn every_value_can_be_written() {
+        let spec: Spec = "so-softmax:m=0.25 + 0.1*center".parse().unwrap();
+        let full = format!("{spec:#}");
+        assert!(
+            full.starts_with("so-softmax:lambda_p=32,lambda_n=32,m=0.25,one_sided=false + 0.1*center:"),
+            "{full}"
+        );
+        let again: Spec = full.parse().unwrap();
+        assert_eq!(format!("{again}"), full, "the full form can be read again");
     }
 
     #[test]

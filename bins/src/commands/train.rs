@@ -138,7 +138,7 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
     let (criterion, loaders) = (trainer.criterion(), trainer.loaders());
     let classes = loaders.classes.len();
     let mut lines = vec![
-        format!("loss    {}", criterion.spec()),
+        format!("loss    {:#}", criterion.spec()),
         format!(
             "model   {}, embedding of {}, {} parameters; {} threads",
             trainer.net().name,
