@@ -8,3 +8,5 @@ pub mod norm;
 pub mod reduce;
 pub mod simd;
 pub mod tile;
+pub mod transform;
+pub mod winograd;

@@ -12,13 +12,14 @@
 //! two tasks write the same place, and the sums have one order.) The gradient of the weights is
 //! the transposed `col` times the gradient of the output.
 
-use super::depthwise;
 use super::gemm::{DEPTH, Panels};
 use super::tile::{Inner, Outer};
+use super::{depthwise, winograd};
 use crate::float::Float;
 use crate::par;
 use crate::pool::Buffer;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 /// The sizes of a convolution: images `[n, h, w, c]`, weights `[kh, kw, c/groups, o]`.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,42 @@ pub struct Geometry {
     pub groups: usize,
 }
 
+/// The ways a convolution is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Vectorised over the channels, which do not mix.
+    Depthwise,
+    /// An implicit product, every multiplication of the definition.
+    Direct,
+    /// Fewer multiplications for 3x3 and 5x5.
+    Winograd,
+}
+
 impl Geometry {
+    /// The way that is taken: by shape, unless `HYPERSPHERE_CONV` (`direct`, `winograd`) forces
+    /// one where it applies.
+    pub fn algorithm(&self) -> Algorithm {
+        static FORCED: OnceLock<Option<Algorithm>> = OnceLock::new();
+        let forced = FORCED.get_or_init(|| match std::env::var("HYPERSPHERE_CONV").as_deref() {
+            Ok("direct") => Some(Algorithm::Direct),
+            Ok("winograd") => Some(Algorithm::Winograd),
+            Ok(other) => panic!("HYPERSPHERE_CONV={other}: expected direct or winograd"),
+            Err(_) => None,
+        });
+        if self.is_depthwise() {
+            return Algorithm::Depthwise;
+        }
+        // With few channels the transforms cost more than the multiplications they save.
+        let pays = self.c.min(self.o) >= 16;
+        match forced {
+            Some(Algorithm::Direct) => Algorithm::Direct,
+            _ if !winograd::applies(self) => Algorithm::Direct,
+            Some(_) => Algorithm::Winograd,
+            None if pays => Algorithm::Winograd,
+            None => Algorithm::Direct,
+        }
+    }
+
     /// One input and one output channel per group.
     fn is_depthwise(&self) -> bool {
         self.groups == self.c && self.groups == self.o
@@ -330,8 +366,10 @@ fn begin<T: Float>(y: &mut [T], bias: Option<&[T]>) {
 
 /// `y = x ∗ w + bias`.
 pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
-    if g.is_depthwise() {
-        return depthwise::forward(g, x, w, bias, y);
+    match g.algorithm() {
+        Algorithm::Depthwise => return depthwise::forward(g, x, w, bias, y),
+        Algorithm::Winograd => return winograd::forward(g, x, w, bias, y),
+        Algorithm::Direct => {}
     }
     let reading = g.reading();
     let (k, og) = (reading.k(), g.o / g.groups);
@@ -358,8 +396,10 @@ pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: 
 
 /// `dx`, given `dy`.
 pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
-    if g.is_depthwise() {
-        return depthwise::grad_input(g, w, dy, dx);
+    match g.algorithm() {
+        Algorithm::Depthwise => return depthwise::grad_input(g, w, dy, dx),
+        Algorithm::Winograd => return winograd::grad_input(g, w, dy, dx),
+        Algorithm::Direct => {}
     }
     let cg = g.c / g.groups;
     let mut phases = Vec::new();
@@ -413,10 +453,14 @@ const PARTIAL_ELEMENTS: usize = 1 << 24;
 
 /// `dw`, given `dy`.
 pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
+    let algorithm = g.algorithm();
+    if algorithm == Algorithm::Winograd {
+        return winograd::grad_weight(g, x, dy, dw);
+    }
     let rows = g.n * g.output[0];
-    let part = |rows: Range<usize>, dw: &mut [T]| match g.is_depthwise() {
-        true => depthwise::add_grad_weight(g, x, dy, rows, dw),
-        false => add_grad_weight(g, x, dy, rows, dw),
+    let part = |rows: Range<usize>, dw: &mut [T]| match algorithm {
+        Algorithm::Depthwise => depthwise::add_grad_weight(g, x, dy, rows, dw),
+        _ => add_grad_weight(g, x, dy, rows, dw),
     };
     // Parts of at least a task's rows; their number depends on the shape alone.
     let parts = (PARTIAL_ELEMENTS / dw.len().max(1)).clamp(2, PARTS);
