@@ -62,7 +62,7 @@ pub struct Train {
     /// A folder of IDX files instead of the MNIST inside the program
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Where to put the run, instead of runs/<recipe>-<loss>-<n>
+    /// Where to put the run, instead of runs/RECIPE-LOSS-N
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The loss, as NAME:key=value,… with weights and sums; `all` compares every loss
@@ -81,10 +81,10 @@ pub struct Train {
     #[arg(short, long, value_name = "N")]
     pub batch: Option<usize>,
     /// The highest learning rate of the schedule
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f64>,
     /// Decides initial weights, order, augmentation and dropout
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     /// Threads; the result does not depend on them
     #[arg(short = 'j', long, value_name = "N")]

@@ -188,6 +188,11 @@ impl Layers {
         Ok(layers)
     }
 
+    /// Whether nothing has been added.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Adds a file, after the files and the recipe it is based on.
     ///
     /// # Errors

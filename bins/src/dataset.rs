@@ -43,6 +43,15 @@ impl Loaders {
                 (official, normalise)
             }
         };
+        let [train, test] = [&official.train, &official.test].map(ImageSet::shape);
+        if test != train {
+            bail!(data::Error::Invalid {
+                what: format!("images of {}", official.test.name()),
+                expected: format!("[height, width, channels] of {train:?}, as in training"),
+                found: format!("{test:?}"),
+                hint: "the four files must belong to one data set".into(),
+            });
+        }
         // How the data is cut must not move with the seed, or seeds could not be compared.
         let parts = official.hold_out(settings.validation, 0)?;
         let train = limited(&parts.train, settings.limit);

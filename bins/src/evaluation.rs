@@ -1,6 +1,7 @@
 //! A network judged on a part of the data.
 
-use anyhow::{Context, Result};
+use crate::config::ConfigError;
+use anyhow::Result;
 use data::{Loader, metrics};
 use engine::{Params, Tensor, Var};
 use losses::Criterion;
@@ -36,11 +37,21 @@ pub struct Figures {
     pub cosine_others: f64,
 }
 
-/// The class weights of the model, `[C, D]`, if the loss has any.
-pub fn class_weights(params: &Params<f32>) -> Option<Tensor<f32>> {
+/// The class weights of the model, `[C, D]`.
+///
+/// # Errors
+/// If the loss has none, so that nothing could be classified.
+pub fn class_weights(params: &Params<f32>) -> Result<Tensor<f32>, ConfigError> {
     let find = |name| params.find(name).ok();
-    let id = find("head.angular.weight").or_else(|| find("head.weight"))?;
-    Some(params.value(id))
+    let id = find("head.angular.weight").or_else(|| find("head.weight"));
+    let id = id.ok_or_else(|| {
+        ConfigError(
+            "this loss has no class weights, so nothing can be classified; add one that has, as in \
+             `softmax + 0.01*center`"
+                .into(),
+        )
+    })?;
+    Ok(params.value(id))
 }
 
 /// Judges the network on everything that `loader` has.
@@ -53,10 +64,7 @@ pub fn evaluate(
     params: &Params<f32>,
     loader: &Loader,
 ) -> Result<Evaluation> {
-    let weights = class_weights(params).context(
-        "this loss has no class weights, so nothing can be classified; add one that has, as in \
-         `softmax + 0.01*center`",
-    )?;
+    let weights = class_weights(params)?;
     let classes = weights.shape()[0];
     let mut found = Evaluation {
         figures: Figures {

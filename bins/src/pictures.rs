@@ -32,8 +32,8 @@ pub fn write(
     test: &Evaluation,
     classes: &[String],
 ) -> Result<()> {
-    if !rows.is_empty() {
-        run.write("plots/curves.svg", curves(title, rows)?.as_bytes())?;
+    if let Some(figure) = curves(title, rows)? {
+        run.write("plots/curves.svg", figure.as_bytes())?;
     }
     run.write("plots/cosines.svg", cosines(title, test)?.as_bytes())?;
     if let Some(panel) = Embedding::new(title, test, classes) {
@@ -43,7 +43,8 @@ pub fn write(
     Ok(())
 }
 
-fn curves(title: &str, rows: &[EpochRow]) -> Result<String> {
+/// `None` if there is nothing to draw.
+fn curves(title: &str, rows: &[EpochRow]) -> Result<Option<String>> {
     let line = |f: &dyn Fn(&EpochRow) -> Option<f64>| -> Vec<(f64, f64)> {
         rows.iter()
             .filter_map(|row| Some((row.epoch as f64, f(row)?)))
@@ -56,38 +57,36 @@ fn curves(title: &str, rows: &[EpochRow]) -> Result<String> {
     let own = line(&|r| r.validation.map(|v| v.cosine_own));
     let others = line(&|r| r.validation.map(|v| v.cosine_others));
     let series = |name, points| Series { name, points };
+    let loss = [
+        series("training", &train_loss),
+        series("validation", &validation_loss),
+    ];
+    let error = [
+        series("training", &train_error),
+        series("validation", &validation_error),
+    ];
+    let cosines = [series("own class", &own), series("other classes", &others)];
     let panel = |title, y_scale, series| plot::Curves {
         title,
         x_label: "epoch",
         y_scale,
         series,
     };
-    Ok(plot::curves(
-        title,
-        &[
-            panel(
-                "loss",
-                Scale::Log,
-                &[
-                    series("training", &train_loss),
-                    series("validation", &validation_loss),
-                ],
-            ),
-            panel(
-                "error / %",
-                Scale::Log,
-                &[
-                    series("training", &train_error),
-                    series("validation", &validation_error),
-                ],
-            ),
-            panel(
-                "mean cosine, validation",
-                Scale::Linear,
-                &[series("own class", &own), series("other classes", &others)],
-            ),
-        ],
-    )?)
+    let mut panels = vec![
+        panel("loss", Scale::Log, &loss),
+        panel("error / %", Scale::Log, &error),
+        panel("mean cosine, validation", Scale::Linear, &cosines),
+    ];
+    // Without validation there are no cosines, and an error of 0 has no place on a logarithmic
+    // scale.
+    panels.retain(|panel| {
+        let mut points = panel.series.iter().flat_map(|series| series.points);
+        points.any(|&(_, y)| y.is_finite() && (y > 0.0 || panel.y_scale != Scale::Log))
+    });
+    if panels.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(plot::curves(title, &panels)?))
 }
 
 fn cosines(title: &str, test: &Evaluation) -> Result<String> {
@@ -152,5 +151,33 @@ impl<'a> Embedding<'a> {
             classes: &self.classes,
             features,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_leave_out_what_cannot_be_drawn() {
+        let mut row = EpochRow {
+            epoch: 1,
+            step: 10,
+            lr: 0.1,
+            train_loss: 0.5,
+            train_accuracy: 0.9,
+            validation: None,
+            images_per_second: 1.0,
+            waited_s: 0.0,
+            seconds: 1.0,
+        };
+        let blind = curves("run", &[row]).unwrap().expect("a figure");
+        assert!(blind.contains("error / %") && !blind.contains("mean cosine"));
+        row.train_accuracy = 1.0;
+        let perfect = curves("run", &[row]).unwrap().expect("a figure");
+        assert!(perfect.contains("loss") && !perfect.contains("error / %"));
+        row.train_loss = 0.0;
+        assert!(curves("run", &[row]).unwrap().is_none());
+        assert!(curves("run", &[]).unwrap().is_none());
     }
 }

@@ -92,7 +92,9 @@ impl Progress {
     /// How long the rest will take, going by the steps so far.
     fn remaining(&self, step: &Step) -> Duration {
         let per_step = self.started.elapsed().as_secs_f64() / self.steps.max(1) as f64;
-        Duration::from_secs_f64(per_step * (step.steps - step.step) as f64)
+        // A run that is continued with larger batches may be past its new number of steps.
+        let left = step.steps.saturating_sub(step.step);
+        Duration::from_secs_f64(per_step * left as f64)
     }
 
     /// A step over `images` images is done.

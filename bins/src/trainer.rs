@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::dataset::Loaders;
-use crate::evaluation::{Evaluation, Figures, evaluate};
+use crate::evaluation::{Evaluation, Figures, class_weights, evaluate};
 use crate::progress::{Progress, Step, Style};
 use crate::run_dir::RunDir;
 use anyhow::{Context, Result, anyhow};
@@ -167,20 +167,23 @@ impl Trainer {
         let net = net.build(&mut root.child("backbone"), loaders.shape, dim)?;
         let classes = loaders.classes.len();
         let criterion = Criterion::new(&spec, &mut root, classes, net.embedding_dim)?;
+        // Better now than at the first evaluation.
+        class_weights(&params)?;
         nn::optim::exclude_vectors_from_decay(&mut params);
-        let ema = (config.ema > 0.0).then(|| Ema::new(&params, config.ema, true));
-        Ok(Trainer {
+        let mut trainer = Trainer {
             optimizer: config.optimizer.build(),
             key: Key::new(config.seed).named("train"),
             loaders,
             net,
             criterion,
             params,
-            ema,
+            ema: None,
             place: Place::default(),
             rows: Vec::new(),
             config,
-        })
+        };
+        trainer.ema = trainer.fresh_average();
+        Ok(trainer)
     }
 
     /// Continues where the run in `run` was interrupted.
@@ -197,23 +200,40 @@ impl Trainer {
             .get("place")
             .and_then(|text| serde_json::from_str(text).ok())
             .ok_or_else(|| anyhow!("{}: does not say where training was", path.display()))?;
-        let part = |prefix: &str| -> Vec<(String, Tensor<f32>)> {
+        // A part of the state as a checkpoint of its own, whose errors still name the file.
+        let part = |prefix: &str| {
             let tensors = state.tensors.iter();
-            tensors
-                .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_string(), t.clone())))
-                .collect()
+            let named = tensors
+                .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_string(), t.clone())));
+            let mut part = state.clone();
+            part.tensors = named.collect();
+            part
         };
-        if let Some(ema) = &mut trainer.ema {
+        let (model, average) = (part("model/"), part("average/"));
+        if let (Some(ema), false) = (&mut trainer.ema, average.tensors.is_empty()) {
             ema.swap(&mut trainer.params);
-            Checkpoint::new(part("average/"), Metadata::new()).load_into(&mut trainer.params)?;
+            average.load_into(&mut trainer.params)?;
             ema.swap(&mut trainer.params);
             ema.set_updates(trainer.place.ema_updates);
         }
-        Checkpoint::new(part("model/"), Metadata::new()).load_into(&mut trainer.params)?;
+        model.load_into(&mut trainer.params)?;
+        if average.tensors.is_empty() {
+            // An average that is asked for only now begins with the weights there are.
+            trainer.ema = trainer.fresh_average();
+        }
         trainer
             .optimizer
-            .load_state(&trainer.params, &part("optimizer/"))?;
+            .load_state(&trainer.params, &part("optimizer/").tensors)
+            .with_context(|| format!("{} cannot be resumed", path.display()))?;
+        // If an evaluation comes before the next step, it has the margin of the last one.
+        let last = trainer.place.step.saturating_sub(1);
+        trainer.criterion.set_step(last);
         Ok(trainer)
+    }
+
+    fn fresh_average(&self) -> Option<Ema<f32>> {
+        let decay = self.config.ema;
+        (decay > 0.0).then(|| Ema::new(&self.params, decay, true))
     }
 
     /// The network, for its summary.
@@ -246,6 +266,11 @@ impl Trainer {
         self.place.step
     }
 
+    /// The learning rate of a step.
+    fn lr(&self, step: u64) -> f64 {
+        self.config.lr * self.config.schedule.at(step, self.steps())
+    }
+
     /// Trains to the end, and leaves the last and the best weights in `run`. Returns the rows of
     /// all epochs, those before a resume included.
     ///
@@ -259,7 +284,7 @@ impl Trainer {
             progress.line(&row.line(self.config.epochs));
             progress.json(&serde_json::json!({ "epoch": row }));
             run.log(&row.line(self.config.epochs))?;
-            run.event("epoch", &row)?;
+            run.event("epoch", row)?;
             self.rows.push(row);
             let lines = self.rows.iter().map(EpochRow::csv);
             let csv: Vec<_> = std::iter::once(EpochRow::HEADER.into())
@@ -277,10 +302,10 @@ impl Trainer {
         let started = Instant::now();
         let (epoch, total) = (self.place.epoch, self.steps());
         let mut batches = self.loaders.train.epoch_from(epoch, self.place.batch);
-        let mut lr = 0.0;
+        let seen_before = self.place.sums.images;
         while let Some(batch) = batches.next() {
             let batch = batch?;
-            lr = self.config.lr * self.config.schedule.at(self.place.step, total);
+            let lr = self.lr(self.place.step);
             self.step(&batch, lr)?;
             self.place.batch = batches.position();
             self.place.step += 1;
@@ -323,11 +348,11 @@ impl Trainer {
         let row = EpochRow {
             epoch: epoch + 1,
             step: self.place.step,
-            lr,
+            lr: self.lr(self.place.step - 1),
             train_loss: sums.loss / sums.images as f64,
             train_accuracy: sums.correct / sums.images as f64,
             validation,
-            images_per_second: sums.images as f64 / training,
+            images_per_second: (sums.images - seen_before) as f64 / training,
             waited_s: waited,
             seconds: started.elapsed().as_secs_f64(),
         };

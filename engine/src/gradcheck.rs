@@ -4,18 +4,21 @@
 //! For random directions `v` and random `u` (never ones: those hide the errors of softmax and of
 //! batch-norm, whose gradients are orthogonal to ones), `⟨u, Jv⟩` by four-point central
 //! differences must equal `⟨Jᵀu, v⟩` to a relative error of 1e-8, in `f64`. Small inputs are
-//! compared element by element as well. [`check`] also holds the operation to the rest of the
-//! contract; see [`Kind`] for the list.
+//! compared element by element as well. [`Entry::check`](crate::op::Entry::check) also holds the operation
+//! to the rest of the contract; see [`Kind`] for the list.
 
 mod contract;
 mod difference;
 mod generate;
 mod mutate;
+mod subject;
 
-pub use contract::check;
+pub(crate) use contract::check;
 pub use difference::{Function, check_function, check_params};
 pub use generate::{Case, Gen, SIZES};
-pub use mutate::{Mutation, Survivor, survivors};
+pub(crate) use mutate::survivors;
+pub use mutate::{Mutation, Survivor};
+pub use subject::{Run, Subject, subjects};
 
 use std::fmt;
 use std::time::Duration;

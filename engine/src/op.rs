@@ -7,7 +7,7 @@
 
 use crate::error::Result;
 use crate::float::Float;
-use crate::gradcheck::{self, Case, Gen, Report};
+use crate::gradcheck::{self, Case, Gen, Report, Subject};
 use crate::tensor::Tensor;
 use std::fmt::Debug;
 
@@ -90,8 +90,7 @@ pub struct Entry {
     pub name: &'static str,
     /// The number of inputs that are differentiated.
     pub arity: usize,
-    check: fn(u64) -> Report,
-    mutants: fn(u64) -> Vec<gradcheck::Survivor>,
+    cases: fn(u64) -> Vec<Box<dyn Subject + Sync>>,
 }
 
 impl Entry {
@@ -100,20 +99,19 @@ impl Entry {
         Entry {
             name: O::NAME,
             arity: N,
-            check: gradcheck::check::<O, N>,
-            mutants: gradcheck::survivors::<O, N>,
+            cases: gradcheck::subjects::<O, N>,
         }
     }
 
     /// Runs every check on every case made from `seed`.
     pub fn check(&self, seed: u64) -> Report {
-        (self.check)(seed)
+        gradcheck::check(self.name, &(self.cases)(seed), seed)
     }
 
     /// Breaks the operation's backward on purpose, in several ways, and returns the ways that
     /// the checks did not notice. Empty, if the checks have teeth.
     pub fn surviving_mutants(&self, seed: u64) -> Vec<gradcheck::Survivor> {
-        (self.mutants)(seed)
+        gradcheck::survivors(self.name, self.arity, &(self.cases)(seed), seed)
     }
 }
 

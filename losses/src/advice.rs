@@ -80,9 +80,9 @@ pub(crate) fn auto_scale(classes: usize, at_one: f64) -> (f64, String) {
     // Beyond 512 f32 gains nothing; an infeasible margin has its own warning.
     let scale = at(0.999).max(adacos).ceil().clamp(1.0, 512.0);
     let reason = format!(
-        "with {classes} classes at equal angles the exponents differ by at most {:.3} s, so a target probability \
-         of 0.9, 0.99 or 0.999 needs s >= {:.2}, {:.2} or {:.2} (NormFace, CosFace); AdaCos takes sqrt(2) ln(C-1) = \
-         {adacos:.2}",
+        "with {classes} classes at equal angles the exponents differ by at most {:.3} s, so a \
+         target probability of 0.9, 0.99 or 0.999 needs s >= {:.2}, {:.2} or {:.2} (NormFace, \
+         CosFace); AdaCos takes sqrt(2) ln(C-1) = {adacos:.2}",
         reachable_gap(classes, at_one),
         at(0.9),
         at(0.99),
@@ -98,26 +98,27 @@ pub(crate) fn scale_warnings(classes: usize, at_one: f64, s: f64) -> Vec<String>
     let mut warnings = Vec::new();
     if gap <= 0.0 {
         warnings.push(format!(
-            "with {classes} classes no arrangement satisfies this margin: even at c_y = 1 and c_j = -1/(C-1) the target \
-             falls {:.3} short; take a smaller m",
+            "with {classes} classes no arrangement satisfies this margin: even at c_y = 1 and \
+             c_j = -1/(C-1) the target falls {:.3} short; take a smaller m",
             -gap
         ));
     } else if s < bound {
         warnings.push(format!(
-            "s = {s} cannot give a target a probability of 0.9 with {classes} classes: s >= {bound:.2} is needed, and the \
-             loss will stay high; try s=auto"
+            "s = {s} cannot give a target a probability of 0.9 with {classes} classes: \
+             s >= {bound:.2} is needed, and the loss will stay high; try s=auto"
         ));
     }
     if s > 64.0 && classes < 20 {
         warnings.push(format!(
-            "s = {s} with {classes} classes makes every mistake count alike and every success not at all; 10 to 30 is usual"
+            "s = {s} with {classes} classes makes every mistake count alike and every success \
+             not at all; 10 to 30 is usual"
         ));
     }
     warnings
 }
 
-/// The automatic scale of SO-softmax, whose exponents differ by (λp + λn) m² at the optimum. If the other
-/// scale is a number, this one makes up the rest; otherwise both are equal.
+/// The automatic scale of SO-softmax, whose exponents differ by (λp + λn) m² at the optimum. If the
+/// other scale is a number, this one makes up the rest; otherwise both are equal.
 pub(crate) fn auto_so_scale(values: &Values, classes: usize, other: &str) -> (f64, String) {
     let m = values.number("m");
     let total = |p| needed_gap(classes, p) / (m * m);
@@ -129,8 +130,9 @@ pub(crate) fn auto_so_scale(values: &Values, classes: usize, other: &str) -> (f6
         _ => (total(0.99) / 2.0, "divided equally".to_string()),
     };
     let reason = format!(
-        "at its optimum (c_y = 1, c_j = 0) the exponents differ by (lambda_p + lambda_n) m^2, and a target probability of \
-         0.99 among {classes} classes needs lambda_p + lambda_n >= ln((C-1) P/(1-P)) / m^2 = {:.1}, {share}",
+        "at its optimum (c_y = 1, c_j = 0) the exponents differ by (lambda_p + lambda_n) m^2, and a \
+         target probability of 0.99 among {classes} classes needs lambda_p + lambda_n >= \
+         ln((C-1) P/(1-P)) / m^2 = {:.1}, {share}",
         total(0.99)
     );
     (scale.ceil(), reason)

@@ -2,8 +2,7 @@
 //! all losses of a spec.
 
 use crate::error::{Error, Result};
-use crate::frame::{ClassDecoupled, ClassSoftmax, Margin};
-use engine::op::Registered;
+use crate::frame::{ClassDecoupled, ClassSoftmax, RegisteredMargin};
 use engine::{Float, Var, apply};
 use std::cell::OnceCell;
 use std::sync::Arc;
@@ -183,10 +182,7 @@ impl<'a, T: Float> Batch<'a, T> {
     ///
     /// # Errors
     /// If a label is out of range, or dimensions differ.
-    pub fn class_softmax<M: Margin>(&self, margin: M, smoothing: f64) -> Result<Var<T>>
-    where
-        ClassSoftmax<M>: Registered<1>,
-    {
+    pub fn class_softmax<M: RegisteredMargin>(&self, margin: M, smoothing: f64) -> Result<Var<T>> {
         self.class_softmax_of(&self.cosines()?, margin, smoothing)
     }
 
@@ -194,15 +190,12 @@ impl<'a, T: Float> Batch<'a, T> {
     ///
     /// # Errors
     /// If a label is out of range.
-    pub fn class_softmax_of<M: Margin>(
+    pub fn class_softmax_of<M: RegisteredMargin>(
         &self,
         similarities: &Var<T>,
         margin: M,
         smoothing: f64,
-    ) -> Result<Var<T>>
-    where
-        ClassSoftmax<M>: Registered<1>,
-    {
+    ) -> Result<Var<T>> {
         let op = ClassSoftmax {
             margin,
             labels: self.labels.clone(),
@@ -215,10 +208,7 @@ impl<'a, T: Float> Batch<'a, T> {
     ///
     /// # Errors
     /// If a label is out of range, or dimensions differ.
-    pub fn radial_softmax<M: Margin>(&self, margin: M) -> Result<Var<T>>
-    where
-        ClassSoftmax<M>: Registered<2>,
-    {
+    pub fn radial_softmax<M: RegisteredMargin>(&self, margin: M) -> Result<Var<T>> {
         let op = ClassSoftmax {
             margin,
             labels: self.labels.clone(),
@@ -231,10 +221,7 @@ impl<'a, T: Float> Batch<'a, T> {
     ///
     /// # Errors
     /// If a label is out of range, or dimensions differ.
-    pub fn class_decoupled<M: Margin>(&self, margin: M, weight: f64) -> Result<Var<T>>
-    where
-        ClassDecoupled<M>: Registered<1>,
-    {
+    pub fn class_decoupled<M: RegisteredMargin>(&self, margin: M, weight: f64) -> Result<Var<T>> {
         let op = ClassDecoupled {
             margin,
             labels: self.labels.clone(),

@@ -130,7 +130,7 @@ pub fn center_delta<T: Float>(
             Rule::Paper => 1.0 + count,
             Rule::Gradient => labels.len() as f64,
         });
-        row.iter_mut().for_each(|d| *d = *d / divisor);
+        row.iter_mut().for_each(|d| *d /= divisor);
     }
     delta
 }
@@ -158,16 +158,16 @@ impl Loss for CenterLoss {
         family: Family::Center,
         about: "squared distance to the centre of the class; for use beside another loss",
         formula: "L = |x - c_y|^2 / 2,   after each step c_j <- c_j - rate delta_j\n\
-                  rule=paper:    delta_j = sum_{y_i = j} (c_j - x_i) / (1 + n_j), n_j samples of class j in the batch\n\
-                  rule=gradient: delta_j = sum_{y_i = j} (c_j - x_i) / N, what gradient descent on the mean loss does",
+                  rule=paper:    delta_j = sum_{y_i = j} (c_j - x_i) / (1 + n_j), over n_j samples\n\
+                  rule=gradient: delta_j = sum_{y_i = j} (c_j - x_i) / N, descent on the mean",
         parameters: &[
             Parameter::word("rule", &["paper", "gradient"], "how the centres follow"),
             Parameter::number("rate", 0.5, Range::closed(0.0, 1.0), "rate of the centres"),
         ],
         presets: &[],
         head: Head::Centers,
-        source: "Wen et al. 2016, A discriminative feature learning approach for deep face recognition, ECCV (its lambda is the \
-                 weight of this term)",
+        source: "Wen et al. 2016, A discriminative feature learning approach for deep face \
+                 recognition, ECCV (its lambda is the weight of this term)",
         status: Status::Known,
     };
 

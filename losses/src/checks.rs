@@ -83,8 +83,8 @@ pub static CHECKS: &[Check] = &[
 const SAMPLES: usize = 5;
 const CLASSES: usize = 4;
 const DIM: usize = 6;
-/// The least distance between two cosines, and of a cosine from a kink: several times what the steps
-/// of the finite differences move them by.
+/// The least distance between two cosines, and of a cosine from a kink: several times what the
+/// steps of the finite differences move them by.
 const CLEARANCE: f64 = 2e-3;
 
 impl Check {

@@ -20,7 +20,7 @@ use nn::{Init, Pass, Scope};
 /// |---|---|---|
 /// | `head.weight` | `[C, D]` | class weights, shared by all losses that compare in the same way |
 /// | `head.bias` | `[C]` | of `softmax` |
-/// | `head.angular.weight` | `[C, D]` | the weights of the cosine losses of a spec that also has `softmax` |
+/// | `head.angular.weight` | `[C, D]` | the same for cosine losses beside `softmax` |
 /// | `head.centers` | `[C, D]` | a buffer, of `center` |
 pub struct Criterion<T: Float> {
     spec: Spec,
@@ -63,8 +63,8 @@ impl<T: Float> Criterion<T> {
     /// [`notes`](Criterion::notes).
     ///
     /// # Errors
-    /// [`Error::TooFewClasses`], or [`Error::BadValue`] if two losses that share class weights set different
-    /// factors on their learning rate.
+    /// [`Error::TooFewClasses`], or [`Error::BadValue`] if two losses that share class weights set
+    /// different factors on their learning rate.
     pub fn new(spec: &Spec, scope: &mut Scope<'_, T>, classes: usize, dim: usize) -> Result<Self> {
         let (spec, notes) = spec.resolve(classes, dim)?;
         let linear_rate = learning_rate(&spec, Head::Linear)?;
@@ -229,7 +229,8 @@ fn learning_rate(spec: &Spec, head: Head) -> Result<Option<f64>> {
                     loss: term.info().name,
                     key: "head_lr_mult",
                     value: given.to_string(),
-                    reason: "another loss that shares these class weights sets another factor; give it once".into(),
+                    reason: "a loss that shares these class weights sets another; give it once"
+                        .into(),
                 });
             }
             rate = Some(given);
@@ -239,9 +240,9 @@ fn learning_rate(spec: &Spec, head: Head) -> Result<Option<f64>> {
 }
 
 /// The loss to expect at the start of training: that of random embeddings, whose elements are
-/// standard normal as after batch normalisation, with fresh class weights. Worth printing, because a
-/// margin makes it far larger than chance, which looks like a defect: ArcFace with s = 64, m = 0.5
-/// starts above 30 with ten classes.
+/// standard normal as after batch normalisation, with fresh class weights. Worth printing, because
+/// a margin makes it far larger than chance, which looks like a defect: ArcFace with s = 64, m =
+/// 0.5 starts above 30 with ten classes.
 ///
 /// # Errors
 /// Those of [`Criterion::new`].

@@ -96,7 +96,10 @@ pub enum Error {
     },
 
     /// A label names no class.
-    #[error("labels[{position}] is {label}; with {classes} classes a label is 0 to {}", classes.saturating_sub(1))]
+    #[error(
+        "labels[{position}] is {label}; with {classes} classes a label is 0 to {}",
+        classes.saturating_sub(1)
+    )]
     Label {
         /// Which label.
         position: usize,

@@ -20,7 +20,7 @@ pub type Tensors<T> = BTreeMap<String, Tensor<T>>;
 /// | `embeddings` | `[N, D]` | all |
 /// | `weight` | `[C, D]` | losses with class weights |
 /// | `bias` | `[C]` | `softmax` |
-/// | `angular.weight` | `[C, D]` | the cosine losses of a spec that also has `softmax` |
+/// | `angular.weight` | `[C, D]` | cosine losses beside `softmax` |
 /// | `centers` | `[C, D]` | `center` |
 ///
 /// | output | shape | what |
@@ -28,8 +28,8 @@ pub type Tensors<T> = BTreeMap<String, Tensor<T>>;
 /// | `loss` | `[]` | the weighted sum |
 /// | `loss_per_sample` | `[N]` | its values for each sample, if every loss has such |
 /// | `grad_<input>` | as the input | the gradient of `loss` |
-/// | `logits` | `[N, C]` | cosines, or inner products plus bias; without class weights there are none |
-/// | `center_delta` | `[C, D]` | for `center`, the update of the centres, to be subtracted times the rate |
+/// | `logits` | `[N, C]` | cosines, or inner products plus bias; none without class weights |
+/// | `center_delta` | `[C, D]` | of `center`: rate times this is subtracted from the centres |
 ///
 /// Other inputs are ignored. Losses that change with time are at step 0.
 ///

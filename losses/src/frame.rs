@@ -28,6 +28,7 @@
 
 use engine::error::BadOperands;
 use engine::gradcheck::{Case, Gen};
+use engine::op::Registered;
 use engine::{Float, Op, Result, Tensor, par};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -57,6 +58,48 @@ pub trait Margin: Clone + Debug + Send + Sync + 'static {
     fn negative<T: Float>(&self, c: T, target: Target<T>) -> (T, T);
     /// Settings to check the derivatives with.
     fn probes() -> Vec<Probe<Self>>;
+}
+
+/// Says that a margin is in a table, and hence checked. Implemented by
+/// [`register_margins!`](crate::register_margins) alone; applying a margin asks for it.
+pub trait RegisteredMargin: Margin {}
+
+impl<M: RegisteredMargin> Registered<1> for ClassSoftmax<M> {}
+impl<M: RegisteredMargin> Registered<2> for ClassSoftmax<M> {}
+impl<M: RegisteredMargin> Registered<1> for ClassDecoupled<M> {}
+
+/// Enters margins into a table of [`Entry`](engine::op::Entry)s, whose checks they then pass or
+/// fail, and thereby lets them be applied.
+///
+/// `register_margins! { pub static MINE = [class CosFace, radial SpherePsi]; }`; the word before a
+/// margin says how it is used: `class` as [`ClassSoftmax`](crate::frame::ClassSoftmax) of cosines,
+/// `radial` the same with the length of the embedding, `decoupled` as
+/// [`ClassDecoupled`](crate::frame::ClassDecoupled).
+#[macro_export]
+macro_rules! register_margins {
+    ($(#[$doc:meta])* $vis:vis static $table:ident = [$($form:ident $margin:ty),* $(,)?];) => {
+        $(impl $crate::frame::RegisteredMargin for $margin {})*
+        $(#[$doc])*
+        $vis static $table: &[engine::op::Entry] = &[$($crate::register_margins!(@entry $form $margin)),*];
+    };
+    (@entry class $margin:ty) => {
+        engine::op::Entry::of::<$crate::frame::ClassSoftmax<$margin>, 1>()
+    };
+    (@entry radial $margin:ty) => {
+        engine::op::Entry::of::<$crate::frame::ClassSoftmax<$margin>, 2>()
+    };
+    (@entry decoupled $margin:ty) => {
+        engine::op::Entry::of::<$crate::frame::ClassDecoupled<$margin>, 1>()
+    };
+    (@entry op $op:ty [$n:literal]) => {
+        engine::op::Entry::of::<$op, $n>()
+    };
+    (@mark op $op:ty [$n:literal]) => {
+        impl engine::op::Registered<$n> for $op {}
+    };
+    (@mark $form:ident $margin:ty) => {
+        impl $crate::frame::RegisteredMargin for $margin {}
+    };
 }
 
 /// A setting of a margin, and where its derivatives are worth checking.
@@ -394,7 +437,7 @@ pub(crate) fn scale_rows<T: Float>(matrix: &mut Tensor<T>, factors: &Tensor<T>) 
     par::chunks(matrix.data_mut(), size, |start, piece| {
         for (r, row) in piece.chunks_exact_mut(columns).enumerate() {
             let factor = factors[start / columns + r];
-            row.iter_mut().for_each(|x| *x = *x * factor);
+            row.iter_mut().for_each(|x| *x *= factor);
         }
     });
 }
@@ -475,10 +518,10 @@ mod tests {
             let (_, g) = Op::<1>::forward(&normface(&[2], smoothing), [&c]).unwrap();
             let e: Vec<f64> = c.data().iter().map(|c| (16.0 * c).exp()).collect();
             let z: f64 = e.iter().sum();
-            for j in 0..4 {
+            for (j, (g, e)) in g.data().iter().zip(&e).enumerate() {
                 let onehot = if j == 2 { 1.0 } else { 0.0 };
                 let q = (1.0 - smoothing) * onehot + smoothing / 4.0;
-                approx::assert_relative_eq!(g.data()[j], 16.0 * (e[j] / z - q), epsilon = 1e-12);
+                approx::assert_relative_eq!(*g, 16.0 * (e / z - q), epsilon = 1e-12);
             }
         }
     }

@@ -44,7 +44,8 @@ pub enum Family {
 /// What a loss owns in the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// Class weights `[C, D]`, compared by their inner product with the embedding, and a bias `[C]`.
+    /// Class weights `[C, D]`, compared by their inner product with the embedding, and a bias
+    /// `[C]`.
     Linear,
     /// Class weights `[C, D]`, compared by their cosine with the embedding.
     Angular,
@@ -145,6 +146,14 @@ impl Range {
         }
     }
 
+    /// `low < x < high`.
+    pub const fn open(low: f64, high: f64) -> Self {
+        Range {
+            low_open: true,
+            ..Self::below(low, high)
+        }
+    }
+
     /// `x > low`.
     pub const fn above(low: f64) -> Self {
         Range {
@@ -174,38 +183,31 @@ impl Range {
     }
 }
 
-impl fmt::Display for Range {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Range {
+    /// The condition on a number called `name`: `0 <= m < 2`.
+    pub fn on(&self, name: &str) -> String {
         let sign = |open| if open { "<" } else { "<=" };
-        let bounded = self.high.is_finite();
-        let number = |x: f64| format!("{}", (x * 1e4).round() / 1e4);
-        match bounded {
-            true => write!(
-                f,
-                "{} {} x {} {}",
-                number(self.low),
-                sign(self.low_open),
-                sign(self.high_open),
-                number(self.high)
-            ),
-            false => write!(
-                f,
-                "x {} {}",
-                if self.low_open { ">" } else { ">=" },
-                number(self.low)
-            ),
+        let number = |x: f64| (x * 1e4).round() / 1e4;
+        let (low, high) = (number(self.low), number(self.high));
+        if self.high.is_finite() {
+            let (left, right) = (sign(self.low_open), sign(self.high_open));
+            format!("{low} {left} {name} {right} {high}")
+        } else {
+            let sign = if self.low_open { ">" } else { ">=" };
+            format!("{name} {sign} {low}")
         }
     }
 }
 
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Kind::Number(range) => write!(f, "{range}"),
-            Kind::Whole(range) => write!(f, "whole, {range}"),
-            Kind::Angle(range) => write!(f, "radians, {range}; or 28.6deg"),
-            Kind::Flag => write!(f, "true, false"),
-            Kind::Word(words) => write!(f, "{}", words.join(", ")),
+impl Parameter {
+    /// The values it can take, as text.
+    pub fn range(&self) -> String {
+        match self.kind {
+            Kind::Number(range) => range.on(self.key),
+            Kind::Whole(range) => format!("whole, {}", range.on(self.key)),
+            Kind::Angle(range) => format!("radians, {}; or 28.6deg", range.on(self.key)),
+            Kind::Flag => "true, false".into(),
+            Kind::Word(words) => words.join(", "),
         }
     }
 }
@@ -320,7 +322,7 @@ impl Parameter {
                 Some(_) => Ok(Value::Auto),
                 None => Err(bad(format!(
                     "cannot be chosen automatically; {}",
-                    self.kind
+                    self.range()
                 ))),
             };
         }
@@ -352,7 +354,7 @@ impl Parameter {
         if range.contains(x) {
             return Ok(Value::Number(x));
         }
-        let mut reason = format!("out of range, {} is {range}", self.key);
+        let mut reason = format!("out of range: {}", range.on(self.key));
         if let Kind::Angle(_) = self.kind {
             reason += " in radians";
             let radians = x * PI / 180.0;
@@ -419,7 +421,7 @@ impl fmt::Display for LossInfo {
                 p.key,
                 p.default.to_string(),
                 p.meaning,
-                p.kind
+                p.range()
             )?;
         }
         if !self.presets.is_empty() {

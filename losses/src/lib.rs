@@ -1,4 +1,55 @@
-//! Losses that shape embeddings.
+//! Losses that shape embeddings: what is close, what is far, and by how much.
+//!
+//! A loss is named by a [`Spec`], a text such as `so-softmax:m=0.3 + 0.1*center`. A [`Criterion`]
+//! is a spec with the class weights it owns in a model:
+//!
+//! ```
+//! use engine::{Params, Tensor, Var, rng::Key};
+//! use losses::{Criterion, Spec};
+//! use nn::{Pass, Scope};
+//!
+//! let spec: Spec = "so-softmax:lambda_p=auto,lambda_n=auto + 0.1*center".parse()?;
+//! let mut params = Params::<f32>::new();
+//! let mut scope = Scope::root(&mut params, 7);
+//! let criterion = Criterion::new(&spec, &mut scope, 3, 16)?; // 3 classes, 16 dimensions
+//! for note in criterion.notes() {
+//!     println!("{note}"); // so-softmax: lambda_p = 30: at its optimum …
+//! }
+//!
+//! let embeddings = Var::constant(Tensor::from_fn([4, 16], |i| (i as f32).sin()));
+//! let mut pass = Pass::train(&params, Key::new(7));
+//! let outcome = criterion.forward(&mut pass, &embeddings, &[0, 2, 1, 0])?;
+//! outcome.loss.backward_into(&mut params)?;
+//!
+//! let weight = params.find("head.weight")?;
+//! assert!(params.grad(weight).iter().any(|g| *g != 0.0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Predictions are made from [`Criterion::logits`], which know of no margin.
+//!
+//! # What there is
+//!
+//! [`LOSSES`] is the table behind `loss list`: for each loss its formula, parameters with defaults
+//! and ranges, source, and whether the formula was read in its source or reconstructed, with the
+//! reasoning. [`evaluate`] computes a loss and all gradients from named tensors, for comparison
+//! with other implementations. [`CHECKS`] holds the gradient of every loss, from the embeddings
+//! and the class weights to the value, to finite differences; [`OPERATIONS`] does so for the
+//! operations they are made of.
+//!
+//! # How it is made
+//!
+//! Most class-level losses are one operation, [`frame::ClassSoftmax`], around a pair of functions,
+//! a [`frame::Margin`]; the page [`frame`] explains it. Adding one takes
+//!
+//! 1. a file under `class/` with the pair and its derivatives, and the settings to check them
+//!    with ([`frame::Margin`]),
+//! 2. in the same file its page and how it is made from parameter values ([`Loss`]),
+//! 3. a line in `table.rs`, which also registers the operation, and a line in `checks.rs`.
+//!
+//! A loss that passes back something else than its derivative, on purpose, is registered in
+//! [`SURROGATES`] instead; a test sees to it that such operations do fail the comparison.
+
 mod advice;
 mod batch;
 pub mod center;

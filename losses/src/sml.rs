@@ -20,8 +20,8 @@ pub enum Form {
     Class,
     /// A term for each sample, between it and the weights of all classes.
     Sample,
-    /// A term for each point, between it and all other points, which are the samples and the weights of
-    /// the classes of the batch.
+    /// A term for each point, between it and all other points, which are the samples and the
+    /// weights of the classes of the batch.
     Pair,
     /// One term, over all samples and the weights of the classes of the batch.
     Batch,
@@ -29,19 +29,20 @@ pub enum Form {
 
 /// Cosines to the terms `softplus(κ (D⁺ − D⁻)) / κ`, one for each anchor of the form.
 ///
-/// Distances are those of points on the unit sphere, `d = √max(2 − 2c, 1e-12)`, so `∂d/∂c = −1/d`, and 0 at the floor, where
-/// the slope would be infinite. D⁺ is the largest distance within the anchor's class, D⁻ the smallest to
-/// another class; of equals the first. The gradient reaches these two cosines alone:
+/// Distances are those of points on the unit sphere, `d = √max(2 − 2c, 1e-12)`, so `∂d/∂c = −1/d`,
+/// and 0 at the floor, where the slope would be infinite. D⁺ is the largest distance within the
+/// anchor's class, D⁻ the smallest to another class; of equals the first. The gradient reaches
+/// these two cosines alone:
 ///
 /// ```text
 /// ∂L/∂c⁺ = −σ(κ (D⁺ − D⁻)) / D⁺      ∂L/∂c⁻ = σ(κ (D⁺ − D⁻)) / D⁻
 /// ```
 ///
-/// An anchor that lacks one of the two has no term. If none has both, as in a batch of one class, the
-/// result is a single 0.
+/// An anchor that lacks one of the two has no term. If none has both, as in a batch of one class,
+/// the result is a single 0.
 ///
-/// The input is `[N, C]`, samples and class weights, with a label for each sample; for [`Form::Pair`] it is
-/// `[P, P]`, points and points, with a label for each point.
+/// The input is `[N, C]`, samples and class weights, with a label for each sample; for
+/// [`Form::Pair`] it is `[P, P]`, points and points, with a label for each point.
 #[derive(Clone, Debug)]
 pub struct SoftMargin {
     /// Over which sets.
@@ -295,27 +296,33 @@ impl Sml {
 }
 
 const RECONSTRUCTED: &str = "\
-The paper could not be read beyond its abstract. That says: features and classification weights are normalised onto the hypersphere;
-the loss is built from the maximum intra-class distance and the minimum inter-class distance; a soft margin is inherent in it; and it
-is trained jointly with an improved softmax loss. Softplus of a difference of distances is what Hermans et al. (2017, In defense of
-the triplet loss) call the soft margin. Which sets the maximum and the minimum are taken over is open; the forms are, the likeliest
-first, class, sample, pair and batch. In the form sample there is one distance within the class and the maximum is void, but it needs
-no batch with several samples of a class. In a batch of one class, class, pair and batch are 0.";
+The paper could not be read beyond its abstract. That says: features and classification weights
+are normalised onto the hypersphere; the loss is built from the maximum intra-class distance
+and the minimum inter-class distance; a soft margin is inherent in it; and it is trained
+jointly with an improved softmax loss. Softplus of a difference of distances is what Hermans et
+al. (2017, In defense of the triplet loss) call the soft margin. Which sets the maximum and the
+minimum are taken over is open; the forms are, the likeliest first, class, sample, pair and
+batch. In the form sample there is one distance within the class and the maximum is void, but
+it needs no batch with several samples of a class. In a batch of one class, class, pair and
+batch are 0.";
 
 impl Loss for Sml {
     const INFO: LossInfo = LossInfo {
         name: "sml",
         family: Family::Distance,
-        about: "largest distance within a class against smallest distance between classes, soft margin",
+        about: "largest distance within a class against smallest between classes, soft margin",
         formula: "L = mean softplus(kappa (D+ - D-)) / kappa,   d(a, b) = sqrt(2 - 2 cos(a, b))\n\
-                  class:  for each class k of the batch, D+ = max_{y_i = k} d(x_i, w_k), D- = min_{y_i != k} d(x_i, w_k)\n\
+                  class:  for each class k of the batch, D+ = max_{y_i = k} d(x_i, w_k),\n\
+                  \x20                                      D- = min_{y_i != k} d(x_i, w_k)\n\
                   sample: for each sample, D+ = d(x_i, w_y), D- = min_{j != y} d(x_i, w_j)\n\
-                  pair:   for each sample and each w_k of the batch, the farthest of its class and the nearest of another\n\
-                  batch:  D+ = max d(x_i, w_y), D- = min d(x_i, w_k) over the whole batch, k in the batch",
+                  pair:   for each sample and each w_k of the batch, the farthest point of\n\
+                  \x20       its class and the nearest of another\n\
+                  batch:  D+ = max d(x_i, w_y), D- = min d(x_i, w_k), k in the batch",
         parameters: &[FORM, KAPPA, HEAD_LR_MULT],
         presets: &[],
         head: Head::Angular,
-        source: "A novel soft margin loss function for deep discriminative embedding learning, IEEE Access 8 (2020), \
+        source: "A novel soft margin loss function for deep discriminative embedding learning, \
+                 IEEE Access 8 (2020), \
                  202785-202794, doi 10.1109/ACCESS.2020.3036185",
         status: Status::Reconstructed(RECONSTRUCTED),
     };
@@ -337,8 +344,8 @@ impl Loss for Sml {
     }
 }
 
-/// The joint loss of the paper: an improved softmax and α times the soft-margin term, on the same normalised features
-/// and weights.
+/// The joint loss of the paper: an improved softmax and α times the soft-margin term, on the same
+/// normalised features and weights.
 #[derive(Debug)]
 pub struct SmlJoint {
     softmax: CosFace,
@@ -371,9 +378,10 @@ impl Loss for SmlJoint {
         head: Head::Angular,
         source: Sml::INFO.source,
         status: Status::Reconstructed(
-            "The soft-margin term is that of `sml`, which says what is known of it. The improved softmax is taken to be the\n\
-             normalised, scaled softmax of the same features and weights (NormFace; in re-identification, SphereReID with\n\
-             s = 14), to which a margin and label smoothing can be added.",
+            "The soft-margin term is that of `sml`, which says what is known of it. The improved\n\
+             softmax is taken to be the normalised, scaled softmax of the same features and weights\n\
+             (NormFace; in re-identification, SphereReID with s = 14), to which a margin and label\n\
+             smoothing can be added.",
         ),
     };
 

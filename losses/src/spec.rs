@@ -77,6 +77,7 @@ impl Spec {
                     let (value, text) = rule(&values, classes);
                     let kind = NoteKind::Chosen { key: p.key, value };
                     notes.push(Note { loss, kind, text });
+                    term.given.retain(|(given, _)| given.key != p.key);
                     term.given.push((p, Value::Number(value)));
                 }
             }
@@ -311,7 +312,7 @@ mod tests {
             key.contains("did you mean `lambda_p`?") && key.contains("lambda_n=32"),
             "{key}"
         );
-        assert!(error("cosface:s=-3").contains("s is x > 0"));
+        assert!(error("cosface:s=-3").contains("out of range: s > 0"));
         assert!(error("cosface:s=abc").contains("is not a number"));
         assert!(error("cosface:s=nan").contains("out of range"));
         assert!(error("cosface:m=28.6").contains("not an angle"));
@@ -353,6 +354,7 @@ mod tests {
             notes[0]
         );
         assert_eq!(resolved.to_string().parse::<Spec>().unwrap(), resolved);
+        assert_eq!(resolved.to_string(), "so-softmax:lambda_p=38,lambda_n=38");
 
         let (resolved, _) = "so-softmax:lambda_n=20,lambda_p=auto"
             .parse::<Spec>()

@@ -11,15 +11,18 @@ use crate::class::{
     sphereface::{SphereFace, SpherePsi},
 };
 use crate::error::{Error, Result, closest};
-use crate::frame::{ClassDecoupled, ClassSoftmax};
 use crate::info::LossInfo;
 use crate::loss::{AnyLoss, Loss};
+use crate::register_margins;
 use crate::sml::{Sml, SmlJoint, SoftMargin};
 use crate::spec::Term;
 use engine::Float;
+use engine::op::Entry;
 
+/// A loss, and the margins and operations it is made of, in the words of
+/// [`register_margins!`](crate::register_margins) and with `op` for an operation.
 macro_rules! losses {
-    ($($loss:ty { $($op:ty [$n:literal]),* })*) => {
+    ($($loss:ty { $($form:ident $op:ty $([$n:literal])?),* })*) => {
         /// Every loss, in the order of `loss list`.
         pub static LOSSES: &[LossInfo] = &[$(<$loss as Loss>::INFO),*];
 
@@ -32,24 +35,24 @@ macro_rules! losses {
             unreachable!("`{name}` is in the table")
         }
 
-        engine::register! {
-            /// The operations of the losses, whose backward is the derivative of their forward.
-            pub static OPERATIONS = [$($($op[$n],)*)*];
-        }
+        $($(register_margins!(@mark $form $op $([$n])?);)*)*
+
+        /// The operations of the losses, whose backward is the derivative of their forward.
+        pub static OPERATIONS: &[Entry] = &[$($(register_margins!(@entry $form $op $([$n])?),)*)*];
     };
 }
 
 losses! {
-    Softmax { ClassSoftmax<Identity>[1] }
-    NormFaceLoss { ClassSoftmax<NormFace>[1] }
-    SphereFace { ClassSoftmax<SpherePsi>[2] }
-    CosFaceLoss { ClassSoftmax<CosFace>[1] }
-    ArcFaceLoss { ClassSoftmax<ArcFace>[1] }
-    SoSoftmax { ClassSoftmax<SoMargin>[1] }
-    CsSoftmax { ClassSoftmax<CsLinear>[1], ClassDecoupled<CsDecoupled>[1] }
-    Sml { SoftMargin[1] }
+    Softmax { class Identity }
+    NormFaceLoss { class NormFace }
+    SphereFace { radial SpherePsi }
+    CosFaceLoss { class CosFace }
+    ArcFaceLoss { class ArcFace }
+    SoSoftmax { class SoMargin }
+    CsSoftmax { class CsLinear, decoupled CsDecoupled }
+    Sml { op SoftMargin [1] }
     SmlJoint {}
-    CenterLoss { CenterDistance[2] }
+    CenterLoss { op CenterDistance [2] }
 }
 
 engine::register! {

@@ -56,6 +56,14 @@ fn the_learning_rate_of_the_class_weights_can_be_set_once() {
         params.param(params.find("head.weight").unwrap()).lr_mult,
         10.0
     );
+    let (_, params) = criterion("softmax:head_lr_mult=3 + sml", 5, 4);
+    let rates = params.iter().map(|(_, p)| (p.name(), p.lr_mult));
+    let expected = [
+        ("head.weight", 3.0),
+        ("head.bias", 3.0),
+        ("head.angular.weight", 1.0),
+    ];
+    assert_eq!(rates.collect::<Vec<_>>(), expected);
     let spec: Spec = "sml:head_lr_mult=2 + cosface:head_lr_mult=10"
         .parse()
         .unwrap();
@@ -250,36 +258,33 @@ fn assert_finite<T: Float>(what: &str, x: &[f64], w: &[f64], dim: usize, labels:
 #[test]
 fn edge_cases_stay_finite() {
     let w = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-    let cases: [(&str, &[f64], &[f64], &[i64]); 7] = [
-        (
-            "two classes",
-            &[0.3, 0.2, -0.5, -0.1, 0.4, 0.2],
-            &w[..6],
-            &[0, 1],
-        ),
-        ("one sample", &[0.3, 0.2, -0.5], &w, &[2]),
+    type Edge = (&'static str, &'static [f64], usize, &'static [i64]);
+    let cases: [Edge; 7] = [
+        ("two classes", &[0.3, 0.2, -0.5, -0.1, 0.4, 0.2], 2, &[0, 1]),
+        ("one sample", &[0.3, 0.2, -0.5], 3, &[2]),
         (
             "one class in the batch",
             &[0.3, 0.2, -0.5, 0.1, -0.9, 0.3],
-            &w,
+            3,
             &[1, 1],
         ),
         (
             "a zero embedding",
             &[0.0, 0.0, 0.0, 0.1, -0.9, 0.3],
-            &w,
+            3,
             &[0, 1],
         ),
         (
             "identical embeddings",
             &[0.3, 0.2, -0.5, 0.3, 0.2, -0.5],
-            &w,
+            3,
             &[0, 1],
         ),
-        ("cosine 1", &[7.0, 0.0, 0.0, 0.0, 0.1, 0.0], &w, &[0, 1]),
-        ("cosine -1", &[-7.0, 0.0, 0.0, 0.0, -0.1, 0.0], &w, &[0, 1]),
+        ("cosine 1", &[7.0, 0.0, 0.0, 0.0, 0.1, 0.0], 3, &[0, 1]),
+        ("cosine -1", &[-7.0, 0.0, 0.0, 0.0, -0.1, 0.0], 3, &[0, 1]),
     ];
-    for (what, x, w, labels) in cases {
+    for (what, x, classes, labels) in cases {
+        let w = &w[..3 * classes];
         assert_finite::<f32>(what, x, w, 3, labels);
         assert_finite::<f64>(what, x, w, 3, labels);
     }
@@ -311,6 +316,24 @@ fn evaluation_explains_bad_input() {
             classes: 4
         }
     ));
+}
+
+#[test]
+fn values_of_samples_are_weighted_as_the_loss_is() {
+    let tensor = |n: usize| Tensor::from_fn([n, 3], |i| (1.7 * i as f64).sin());
+    let mut inputs = Tensors::new();
+    inputs.insert("embeddings".into(), tensor(4));
+    inputs.insert("weight".into(), tensor(3));
+    let spec: Spec = "0.5*normface + 3*sml:form=sample".parse().unwrap();
+    let out = evaluate(&spec, &inputs, &[0, 1, 2, 1]).unwrap();
+    let mean = out["loss_per_sample"].data().iter().sum::<f64>() / 4.0;
+    approx::assert_relative_eq!(out["loss"].item(), mean, max_relative = 1e-12);
+    let spec: Spec = "normface + sml".parse().unwrap();
+    let out = evaluate(&spec, &inputs, &[0, 1, 2, 1]).unwrap();
+    assert!(
+        !out.contains_key("loss_per_sample"),
+        "sml has no values for samples"
+    );
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn so_softmax_is_jointly_convex_in_the_similarities() {
     }
 }
 
-/// Circle loss at class level with weights α = [1 + m − c_y]₊ and [c_j + m]₊: the same values as SO-softmax where no
-/// weight is cut off; its gradients, with α detached, are other ones.
+/// Circle loss at class level with weights α = [1 + m − c_y]₊ and [c_j + m]₊: the same values as
+/// SO-softmax where no weight is cut off; its gradients, with α detached, are other ones.
 #[test]
 fn so_softmax_is_circle_loss_without_its_stopped_gradients() {
     let mut rng = rng("circle");
@@ -196,7 +196,8 @@ fn sml_of_a_batch_of_one_class_is_zero_unless_by_samples() {
 
 #[test]
 fn sml_pulls_at_the_selected_pairs_alone_and_at_the_first_of_equals() {
-    // Class 0: farthest sample 1, nearest stranger 2. Class 1: only sample 2; strangers 0 and 1 tie.
+    // Class 0: farthest sample 1, nearest stranger 2. Class 1: only sample 2; strangers 0 and 1
+    // tie.
     let c = Tensor::new([3, 2], &[0.9, 0.2, 0.5, 0.2, 0.4, 0.7]);
     let (terms, dc) = sml(Form::Class, &[0, 0, 1], &c);
     assert_eq!(terms.len(), 2);
@@ -205,6 +206,17 @@ fn sml_pulls_at_the_selected_pairs_alone_and_at_the_first_of_equals() {
     let sigma = 1.0 / (1.0 + (-(1.0_f64.sqrt() - 1.2_f64.sqrt())).exp());
     assert_relative_eq!(dc[2], -sigma / 1.0, max_relative = 1e-12);
     assert_relative_eq!(dc[4], sigma / 1.2_f64.sqrt(), max_relative = 1e-12);
+}
+
+/// Two farthest samples and two nearest strangers at the same distance.
+#[test]
+fn of_equals_sml_takes_the_first() {
+    let c = Tensor::new([4, 2], &[0.5, 0.2, 0.5, 0.2, 0.4, 0.7, 0.4, 0.7]);
+    for form in [Form::Class, Form::Batch] {
+        let (_, dc) = sml(form, &[0, 0, 1, 1], &c);
+        assert!(dc[0] != 0.0 && dc[2] == 0.0, "{form:?}: within, {dc:?}");
+        assert!(dc[4] != 0.0 && dc[6] == 0.0, "{form:?}: between, {dc:?}");
+    }
 }
 
 /// Points of length 1 in the plane, at these angles in degrees.

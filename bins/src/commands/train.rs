@@ -57,7 +57,17 @@ fn print_recipes() {
 /// The layers that the command line asks for, merged; `None` if it asks for nothing.
 fn configuration(options: &Train) -> Result<Option<Config>> {
     let mut layers = match (&options.recipe, &options.config) {
-        (None, None) => return Ok(None),
+        (None, None) => {
+            let mut asked = Layers::default();
+            add_options(&mut asked, options)?;
+            if asked.is_empty() && options.out.is_none() && !options.dry_run {
+                return Ok(None);
+            }
+            bail!(ConfigError(
+                "these options change a recipe; name it first, as in `hypersphere train mnist`"
+                    .into()
+            ));
+        }
         (Some(recipe), _) => Layers::recipe(recipe)?,
         (None, Some(_)) => Layers::default(),
     };

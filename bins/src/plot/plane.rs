@@ -205,7 +205,7 @@ mod tests {
                 angles.len()
             );
         }
-        assert_eq!(spread(&[], 0.3), []);
+        assert!(spread(&[], 0.3).is_empty());
         assert_eq!(spread(&[2.0], 0.3), [2.0]);
     }
 

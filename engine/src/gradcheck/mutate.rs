@@ -1,10 +1,9 @@
 //! Does the checker have teeth? Every operation's backward is broken on purpose, and the check of
 //! its derivative must notice.
 
-use super::{Case, Gen, Report, contract};
+use super::subject::{Run, Subject};
+use super::{Report, contract};
 use crate::error::Result;
-use crate::float::Float;
-use crate::op::Op;
 use crate::rng::Key;
 use crate::tensor::Tensor;
 
@@ -30,41 +29,31 @@ pub struct Survivor {
 
 /// The mutations of an operation's backward that the derivative check does not notice. One that
 /// changes no gradient on any case (exchanging the axes of a constant) does not count.
-pub fn survivors<O: Op<N>, const N: usize>(seed: u64) -> Vec<Survivor> {
-    let cases = O::cases(&mut Gen::new(seed, O::NAME));
-    let inputs = (0..N).flat_map(|i| [Mutation::DropTerm(i), Mutation::SwapAxes(i)]);
+pub(crate) fn survivors(
+    op: &'static str,
+    arity: usize,
+    cases: &[Box<dyn Subject + Sync>],
+    seed: u64,
+) -> Vec<Survivor> {
+    let inputs = (0..arity).flat_map(|i| [Mutation::DropTerm(i), Mutation::SwapAxes(i)]);
     std::iter::once(Mutation::ScaleCotangent)
         .chain(inputs)
-        .filter(|&mutation| !is_noticed(&cases, mutation, seed))
-        .map(|mutation| Survivor {
-            op: O::NAME,
-            mutation,
-        })
+        .filter(|&mutation| !is_noticed(op, cases, mutation, seed))
+        .map(|mutation| Survivor { op, mutation })
         .collect()
 }
 
-fn is_noticed<O: Op<N>, const N: usize>(
-    cases: &[Case<O, N>],
-    mutation: Mutation,
-    seed: u64,
-) -> bool {
+fn is_noticed(op: &str, cases: &[Box<dyn Subject + Sync>], mutation: Mutation, seed: u64) -> bool {
     let mut changed = false;
     for (i, case) in cases.iter().enumerate() {
-        let mutant = Case {
-            name: case.name.clone(),
-            op: Mutant {
-                op: case.op.clone(),
-                mutation,
-            },
-            inputs: case.inputs.clone(),
-            step: case.step,
-        };
-        if !changes_something(case, &mutant, seed).unwrap_or(true) {
+        let case: &dyn Subject = &**case;
+        let mutant = Mutant { case, mutation };
+        let rng = &mut Key::new(seed).named(op).at(i as u64).rng();
+        if !changes_something(&mutant, seed).unwrap_or(true) {
             continue;
         }
         changed = true;
-        let mut report = Report::new(O::NAME);
-        let rng = &mut Key::new(seed).named(O::NAME).at(i as u64).rng();
+        let mut report = Report::new(op);
         let outcome = contract::derivative(&mutant, &mut report, rng);
         if outcome.is_err() || !report.failures.is_empty() {
             return true;
@@ -73,66 +62,66 @@ fn is_noticed<O: Op<N>, const N: usize>(
     !changed
 }
 
-fn changes_something<O: Op<N>, const N: usize>(
-    case: &Case<O, N>,
-    mutant: &Case<Mutant<O>, N>,
-    seed: u64,
-) -> Result<bool> {
-    let (y, saved) = case.op.forward(case.inputs.each_ref())?;
-    let (_, saved_again) = case.op.forward(case.inputs.each_ref())?;
-    let mut rng = Key::new(seed).named("mutation").rng();
-    let dy = Tensor::from_fn(y.shape(), |_| rng.normal());
-    let bits = |dx: [Option<Tensor<f64>>; N]| dx.map(|dx| dx.map(|dx| dx.bits()));
-    let honest = bits(case.op.backward(saved, dy.clone(), [true; N]));
-    Ok(honest != bits(mutant.op.backward(saved_again, dy, [true; N])))
+fn changes_something(mutant: &Mutant<'_>, seed: u64) -> Result<bool> {
+    let case = mutant.case;
+    let dy = contract::cotangent(case, &mut Key::new(seed).named("mutation").rng())?;
+    let gradients = |subject: &dyn Subject| -> Result<Vec<Option<Vec<u64>>>> {
+        let (_, dx) = subject.run(case.inputs(), &dy, &contract::all(case))?;
+        Ok(dx.iter().map(|dx| dx.as_ref().map(Tensor::bits)).collect())
+    };
+    Ok(gradients(case)? != gradients(mutant)?)
 }
 
-/// An operation with a broken backward.
-#[derive(Clone, Debug)]
-struct Mutant<O> {
-    op: O,
+/// A case whose operation has a broken backward.
+struct Mutant<'a> {
+    case: &'a dyn Subject,
     mutation: Mutation,
 }
 
-impl<O: Op<N>, const N: usize> Op<N> for Mutant<O> {
-    const NAME: &'static str = O::NAME;
-    type Saved<T: Float> = O::Saved<T>;
-
-    fn forward<T: Float>(&self, x: [&Tensor<T>; N]) -> Result<(Tensor<T>, Self::Saved<T>)> {
-        self.op.forward(x)
+impl Subject for Mutant<'_> {
+    fn name(&self) -> &str {
+        self.case.name()
     }
 
-    fn backward<T: Float>(
-        &self,
-        saved: Self::Saved<T>,
-        mut dy: Tensor<T>,
-        need: [bool; N],
-    ) -> [Option<Tensor<T>>; N] {
-        if self.mutation == Mutation::ScaleCotangent {
-            dy = dy.map(|d| d * T::of(1.001));
-        }
-        let mut gradients = self.op.backward(saved, dy, need);
+    fn step(&self) -> f64 {
+        self.case.step()
+    }
+
+    fn inputs(&self) -> &[Tensor<f64>] {
+        self.case.inputs()
+    }
+
+    fn value(&self, x: &[Tensor<f64>]) -> Result<Tensor<f64>> {
+        self.case.value(x)
+    }
+
+    fn run(&self, x: &[Tensor<f64>], dy: &Tensor<f64>, need: &[bool]) -> Result<Run<f64>> {
+        let scale = match self.mutation {
+            Mutation::ScaleCotangent => 1.001,
+            _ => 1.0,
+        };
+        let (y, mut gradients) = self.case.run(x, &dy.map(|d| d * scale), need)?;
         match self.mutation {
             Mutation::ScaleCotangent => {}
             Mutation::DropTerm(i) => gradients[i].iter_mut().for_each(drop_largest),
             Mutation::SwapAxes(i) => gradients[i].iter_mut().for_each(swap_axes),
         }
-        gradients
+        Ok((y, gradients))
     }
 
-    fn cases(_: &mut Gen) -> Vec<Case<Self, N>> {
-        Vec::new()
+    fn run_f32(&self, x: &[Tensor<f32>], dy: &Tensor<f32>, need: &[bool]) -> Result<Run<f32>> {
+        self.case.run_f32(x, dy, need)
     }
 }
 
-fn drop_largest<T: Float>(gradient: &mut Tensor<T>) {
-    let largest = gradient.data().iter().fold(T::ZERO, |m, g| m.max(g.abs()));
+fn drop_largest(gradient: &mut Tensor<f64>) {
+    let largest = gradient.data().iter().fold(0.0, |m: f64, g| m.max(g.abs()));
     if let Some(g) = gradient.data_mut().iter_mut().find(|g| g.abs() == largest) {
-        *g = T::ZERO;
+        *g = 0.0;
     }
 }
 
-fn swap_axes<T: Float>(gradient: &mut Tensor<T>) {
+fn swap_axes(gradient: &mut Tensor<f64>) {
     let shape = gradient.shape();
     let x = gradient.data().to_vec();
     if let [.., a, b] = *shape {

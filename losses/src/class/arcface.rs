@@ -73,8 +73,8 @@ impl Loss for ArcFaceLoss {
         name: "arcface",
         family: Family::Class,
         about: "scaled cosines with a margin on the target's angle",
-        formula: "L = -ln( e^(s cos(theta_y + m)) / ( e^(s cos(theta_y + m)) + sum_{j != y} e^(s c_j) ) )\n\
-                  where theta_y + m > pi, the target is s (c_y - m sin m)\n\
+        formula: "L = -ln( e^t / ( e^t + sum_{j != y} e^(s c_j) ) )\n\
+                  t = s cos(theta_y + m);   past theta_y + m = pi, t = s (c_y - m sin m)\n\
                   The gradient is the true one, sin(theta + m) / sin(theta).",
         parameters: &[
             scale(64.0, |values, classes| {
@@ -91,7 +91,8 @@ impl Loss for ArcFaceLoss {
         ],
         presets: &[],
         head: Head::Angular,
-        source: "Deng et al. 2019, ArcFace: additive angular margin loss for deep face recognition, CVPR, arXiv 1801.07698",
+        source: "Deng et al. 2019, ArcFace: additive angular margin loss for deep face recognition, \
+                 CVPR, arXiv 1801.07698",
         status: Status::Known,
     };
 

@@ -57,8 +57,8 @@ impl Loss for CosFaceLoss {
         ],
         presets: &[],
         head: Head::Angular,
-        source: "Wang F. et al. 2018, Additive margin softmax, IEEE SPL, arXiv 1801.05599 (s=30, m=0.35); \
-                 Wang H. et al. 2018, CosFace, CVPR, arXiv 1801.09414 (s=64, m=0.35)",
+        source: "Wang F. et al. 2018, Additive margin softmax, IEEE SPL, arXiv 1801.05599 \
+                 (s=30, m=0.35); Wang H. et al. 2018, CosFace, CVPR, arXiv 1801.09414 (s=64, m=0.35)",
         status: Status::Known,
     };
 

@@ -104,24 +104,29 @@ pub struct CsSoftmax {
 }
 
 const RECONSTRUCTED: &str = "\
-The formula is not publicly readable. The abstract says: a positive and a negative similarity between the embedding and the weights
-of the classification layer are computed separately; a margin factor, a scale factor and a weight-update factor tune the decision
-margin of every class; the network is unchanged. The four forms are readings of that, the likeliest first.
-  a  all three factors sit inside the two similarities, which the wording asks for; lambda literally multiplies the update of the
-     weights of the other classes; lambda = 1 is CosFace, m = 0 as well NormFace; and it is the linear predecessor of the same
-     authors' SO-softmax.
-  b  fits \"computed separately\", but lambda stands outside the similarity and the competition of a softmax is gone.
-  c  fits \"weight-update factor\" word for word, but then lambda does not move the decision margin. Its gradient is on purpose
-     not the derivative of its value.
-  d  quadratic, that is SO-softmax itself; unlikely, since SO-softmax is presented as new in the later paper.
-The defaults are ours. The published accuracies are those of the paper, not of any of these forms.";
+The formula is not publicly readable. The abstract says: a positive and a negative similarity
+between the embedding and the weights of the classification layer are computed separately; a
+margin factor, a scale factor and a weight-update factor tune the decision margin of every
+class; the network is unchanged. The four forms are readings of that, the likeliest first.
+  a  all three factors sit inside the two similarities, which the wording asks for; lambda
+     literally multiplies the update of the weights of the other classes; lambda = 1 is
+     CosFace, m = 0 as well NormFace; and it is the linear predecessor of the same authors'
+     SO-softmax.
+  b  fits \"computed separately\", but lambda stands outside the similarity and the competition
+     of a softmax is gone.
+  c  fits \"weight-update factor\" word for word, but then lambda does not move the decision
+     margin. Its gradient is on purpose not the derivative of its value.
+  d  quadratic, that is SO-softmax itself; unlikely, since SO-softmax is presented as new in
+     the later paper.
+The defaults are ours. The published accuracies are those of the paper, not of any of these
+forms.";
 
 impl Loss for CsSoftmax {
     const INFO: LossInfo = LossInfo {
         name: "cs-softmax",
         family: Family::Class,
-        about: "separate positive and negative similarities with margin, scale and weight-update factor",
-        formula: "a: L = -ln( e^(s (c_y - m)) / ( e^(s (c_y - m)) + sum_{j != y} e^(lambda s c_j) ) )\n\
+        about: "positive and negative similarities with margin, scale and weight-update factor",
+        formula: "a: L = -ln( e^t / ( e^t + sum_{j != y} e^(lambda s c_j) ) ),   t = s (c_y - m)\n\
                   b: L = ln(1 + e^(-s (c_y - m))) + lambda ln(1 + sum_{j != y} e^(s (c_j + m)))\n\
                   c: CosFace, with the gradient of the class weights multiplied by lambda\n\
                   d: SO-softmax with lambda_p = s, lambda_n = lambda s",
@@ -134,8 +139,9 @@ impl Loss for CsSoftmax {
         ],
         presets: &[],
         head: Head::Angular,
-        source: "Zhang, Yang, Zhang, Cao, Zheng 2022, CS-softmax: a cosine similarity-based softmax loss function (in Chinese), \
-                 J. Comput. Res. Dev. 59(4), 936-949, doi 10.7544/issn1000-1239.20200879",
+        source: "Zhang, Yang, Zhang, Cao, Zheng 2022, CS-softmax: a cosine similarity-based softmax \
+                 loss function (in Chinese), J. Comput. Res. Dev. 59(4), \
+                 936-949, doi 10.7544/issn1000-1239.20200879",
         status: Status::Reconstructed(RECONSTRUCTED),
     };
 

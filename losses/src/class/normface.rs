@@ -52,7 +52,8 @@ impl Loss for NormFaceLoss {
         ],
         presets: &[],
         head: Head::Angular,
-        source: "Wang et al. 2017, NormFace: L2 hypersphere embedding for face verification, ACM MM, arXiv 1704.06369",
+        source: "Wang et al. 2017, NormFace: L2 hypersphere embedding for face verification, ACM MM, \
+                 arXiv 1704.06369",
         status: Status::Known,
     };
 

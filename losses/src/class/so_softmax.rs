@@ -12,8 +12,8 @@ use engine::Float;
 /// Fp(c) = λp (m² − (1 − c)²), Fn(c) = λn (c² − m²); one-sided: Fn(c) = λn (max(c, 0)² − m²).
 ///
 /// The goal of the positive similarity is 1, that of the negative ones 0, and both exponents are
-/// zero at the distance m from their goal. Every exponent difference is convex in the similarities, so the loss
-/// is too, and its only stationary point is c_y = 1, c_j = 0, whatever λp and λn are.
+/// zero at the distance m from their goal. Every exponent difference is convex in the similarities,
+/// so the loss is too, and its only stationary point is c_y = 1, c_j = 0, whatever λp and λn are.
 #[derive(Clone, Debug)]
 pub struct SoMargin {
     /// λp, the scale of the positive similarity.
@@ -67,13 +67,16 @@ pub struct SoSoftmax {
 }
 
 const RECONSTRUCTED: &str = "\
-The paper itself could not be read. Its abstract says that positive and negative cosine similarities are constrained by quadratic
-transformations that follow from optimisation goals, and that both are optimised at once. The formula is that of a second-hand
-implementation: class SO_Softmax in losses.py of github 10zhou/SV-Softmax, the official code of Chen, Huang, Zhang,
-Neural Networks 193 (2026) 108068, which cites the SO-softmax paper. It satisfies every claim of the abstract.
-The defaults are ours: that code has lambda_p = lambda_n = 2, m = 0.3 (preset=sv-repo), with which the loss cannot fall below
-ln(1 + (C-1) e^(-(lambda_p+lambda_n) m^2)), 1.985 for ten classes. `one_sided` is ours too: with more classes than dimensions the
-goal 0 cannot be reached by all pairs of classes.";
+The paper itself could not be read. Its abstract says that positive and negative cosine
+similarities are constrained by quadratic transformations that follow from optimisation goals,
+and that both are optimised at once. The formula is that of a second-hand implementation: class
+SO_Softmax in losses.py of github 10zhou/SV-Softmax, the official code of Chen, Huang, Zhang,
+Neural Networks 193 (2026) 108068, which cites the SO-softmax paper. It satisfies every claim
+of the abstract.
+The defaults are ours: that code has lambda_p = lambda_n = 2, m = 0.3 (preset=sv-repo), with
+which the loss cannot fall below ln(1 + (C-1) e^(-(lambda_p+lambda_n) m^2)), 1.985 for ten
+classes. `one_sided` is ours too: with more classes than dimensions the goal 0 cannot be
+reached by all pairs of classes.";
 
 impl Loss for SoSoftmax {
     const INFO: LossInfo = LossInfo {
@@ -99,7 +102,7 @@ impl Loss for SoSoftmax {
                 "scale of the negative similarities",
             )
             .or_auto(|values, classes| auto_so_scale(values, classes, "lambda_p")),
-            Parameter::number("m", 0.3, Range::below(0.0, 1.0), "slack around both goals"),
+            Parameter::number("m", 0.3, Range::open(0.0, 1.0), "slack around both goals"),
             Parameter::flag("one_sided", "leave negative similarities below 0 alone"),
             HEAD_LR_MULT,
         ],
@@ -109,8 +112,8 @@ impl Loss for SoSoftmax {
             settings: &[("lambda_p", "2"), ("lambda_n", "2"), ("m", "0.3")],
         }],
         head: Head::Angular,
-        source: "Zhang, Yang, Zhang, Cao 2022, SO-softmax loss for discriminable embedding learning in CNNs, \
-                 Pattern Recognition 131, 108877, doi 10.1016/j.patcog.2022.108877",
+        source: "Zhang, Yang, Zhang, Cao 2022, SO-softmax loss for discriminable embedding learning \
+                 in CNNs, Pattern Recognition 131, 108877, doi 10.1016/j.patcog.2022.108877",
         status: Status::Reconstructed(RECONSTRUCTED),
     };
 
@@ -136,16 +139,16 @@ impl Loss for SoSoftmax {
         let least = least_loss(classes, gap);
         if gap < needed_gap(classes, 0.9) {
             warnings.push(format!(
-                "with {classes} classes the loss cannot fall below {least:.3} (chance is {:.3}): the target's probability stays \
-                 under {:.2}; try lambda_p=auto,lambda_n=auto",
+                "with {classes} classes the loss cannot fall below {least:.3} (chance is {:.3}): the \
+                 target's probability stays under {:.2}; try lambda_p=auto,lambda_n=auto",
                 (classes as f64).ln(),
                 (-least).exp()
             ));
         }
         if classes > dim && !self.margin.one_sided {
             warnings.push(format!(
-                "{classes} classes cannot all be orthogonal in {dim} dimensions, but 0 is the goal of every negative cosine; take at \
-                 least {classes} dimensions, or one_sided=true"
+                "{classes} classes cannot all be orthogonal in {dim} dimensions, but 0 is the goal of \
+                 every negative cosine; take at least {classes} dimensions, or one_sided=true"
             ));
         }
         warnings

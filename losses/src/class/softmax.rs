@@ -41,7 +41,8 @@ impl Loss for Softmax {
         parameters: &[SMOOTHING, HEAD_LR_MULT],
         presets: &[],
         head: Head::Linear,
-        source: "label smoothing: Szegedy et al. 2016, Rethinking the Inception architecture, CVPR, arXiv 1512.00567",
+        source: "label smoothing: Szegedy et al. 2016, Rethinking the Inception architecture, \
+                 CVPR, arXiv 1512.00567",
         status: Status::Known,
     };
 

@@ -13,8 +13,8 @@ use std::f64::consts::PI;
 /// ψ(θ) = (−1)^k cos(mθ) − 2k for θ in [kπ/m, (k+1)π/m].
 ///
 /// cos(mθ) = T_m(c) and its derivative m U_{m−1}(c) are Chebyshev polynomials, so no angle is
-/// computed and nothing is divided by sin θ. ψ is continuous, and so is its derivative, which is 0 at
-/// the inner breakpoints.
+/// computed and nothing is divided by sin θ. ψ is continuous, and so is its derivative, which is 0
+/// at the inner breakpoints.
 #[derive(Clone, Debug)]
 pub struct SpherePsi {
     /// The multiple, 1 or more.
@@ -113,7 +113,7 @@ impl Loss for SphereFace {
         name: "sphereface",
         family: Family::Class,
         about: "a multiple of the target's angle, with annealing (A-softmax)",
-        formula: "L = -ln( e^(|x| f(theta_y)) / ( e^(|x| f(theta_y)) + sum_{j != y} e^(|x| c_j) ) )\n\
+        formula: "L = -ln( e^t / ( e^t + sum_{j != y} e^(|x| c_j) ) ),   t = |x| f(theta_y)\n\
                   f(theta) = (lambda cos(theta) + psi(theta)) / (1 + lambda)\n\
                   psi(theta) = (-1)^k cos(m theta) - 2k   for theta in [k pi/m, (k+1) pi/m]\n\
                   lambda = max(lambda_min, base (1 + gamma step)^-power), unless `lambda` is given",
@@ -144,8 +144,9 @@ impl Loss for SphereFace {
         ],
         presets: &[],
         head: Head::Angular,
-        source: "Liu et al. 2017, SphereFace: deep hypersphere embedding for face recognition, CVPR, arXiv 1704.08063; \
-                 annealing as in the authors' training code (github wy1iu/sphereface)",
+        source: "Liu et al. 2017, SphereFace: deep hypersphere embedding for face recognition, CVPR, \
+                 arXiv 1704.08063; annealing as in the authors' code, github \
+                 wy1iu/sphereface",
         status: Status::Known,
     };
 

@@ -1,0 +1,143 @@
+//! An interrupted run, continued, ends with the bits of one that was not interrupted.
+
+use hypersphere::config::{Config, Layers};
+use hypersphere::progress::Style;
+use hypersphere::run_dir::{Environment, RunDir};
+use hypersphere::trainer::{INTERRUPT, Interrupted, Trainer};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+
+/// `INTERRUPT` belongs to the process, so the tests of this file take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Two epochs of four steps, with everything that a run remembers from step to step: momentum,
+/// an average of the weights, a loss that is annealed and class centres that move.
+fn config(changes: &[&str]) -> Config {
+    let mut layers = Layers::recipe("mnist").unwrap();
+    let usual = [
+        "epochs=2",
+        "batch=128",
+        "seed=3",
+        "lr=0.05",
+        "ema=0.99",
+        "clip_norm=5.0",
+        "loss=sphereface + 0.01*center",
+        "data.limit=600",
+        "data.validation=300",
+        "model.embed_dim=16",
+    ];
+    for change in usual.iter().chain(changes) {
+        layers.add_assignment(change).unwrap();
+    }
+    layers.resolve().unwrap()
+}
+
+fn start(folder: &Path, config: &Config) -> (RunDir, Trainer) {
+    let environment = Environment::here(config.seed, String::new());
+    let run = RunDir::create(Some(folder), config, &environment).unwrap();
+    (run, Trainer::new(config.clone()).unwrap())
+}
+
+/// Trains one step at a time: every step ends in an interruption, and a new trainer that knows
+/// nothing but the files does the next. The end of an epoch is among the places.
+fn train_in_pieces(folder: &Path, config: &Config) {
+    let (mut run, mut trainer) = start(folder, config);
+    for step in 1..=trainer.steps() {
+        INTERRUPT.store(true, Ordering::Relaxed);
+        let error = trainer.train(&mut run, Style::None).err();
+        INTERRUPT.store(false, Ordering::Relaxed);
+        let error = error.expect("the run is interrupted");
+        assert!(error.is::<Interrupted>(), "{error:#}");
+        assert!(error.to_string().contains("--resume"), "{error}");
+        run = RunDir::open(folder).unwrap();
+        trainer = Trainer::resume(config.clone(), &run).unwrap();
+        assert_eq!(trainer.step_count(), step);
+    }
+    trainer.train(&mut run, Style::None).unwrap();
+}
+
+/// `metrics.csv` without the columns that are about time.
+fn figures(folder: &Path) -> Vec<Vec<String>> {
+    let text = std::fs::read_to_string(folder.join("metrics.csv")).unwrap();
+    let mut rows = text
+        .lines()
+        .map(|line| line.split(',').map(String::from).collect::<Vec<_>>());
+    let header = rows.next().unwrap();
+    let about_time = ["images_per_second", "waited_s", "seconds"];
+    assert!(about_time.iter().all(|t| header.iter().any(|h| h == t)));
+    let kept = |row: Vec<String>| {
+        let named = header.iter().zip(row);
+        let figures = named.filter(|(name, _)| !about_time.contains(&name.as_str()));
+        figures.map(|(name, x)| format!("{name} {x}")).collect()
+    };
+    rows.map(kept).collect()
+}
+
+fn assert_same_end(a: &Path, b: &Path) {
+    assert_eq!(figures(a), figures(b));
+    for file in ["ckpt/last.safetensors", "ckpt/best.safetensors"] {
+        let [x, y] = [a, b].map(|folder| std::fs::read(folder.join(file)).unwrap());
+        assert!(x == y, "{file} has other bytes after a resume");
+    }
+}
+
+#[test]
+fn a_run_interrupted_after_every_step_ends_with_the_same_bits() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
+    let config = config(&[]);
+    let (mut run, mut trainer) = start(&whole, &config);
+    assert_eq!(trainer.steps(), 8);
+    trainer.train(&mut run, Style::None).unwrap();
+    assert_eq!(figures(&whole).len(), 2);
+    train_in_pieces(&pieces, &config);
+    assert_same_end(&whole, &pieces);
+}
+
+#[test]
+fn adam_without_an_average_resumes_too() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
+    let config = config(&[
+        "optimizer.kind=adamw",
+        "lr=0.002",
+        "ema=0",
+        "loss=so-softmax",
+        "epochs=1",
+    ]);
+    let (mut run, mut trainer) = start(&whole, &config);
+    trainer.train(&mut run, Style::None).unwrap();
+    train_in_pieces(&pieces, &config);
+    assert_same_end(&whole, &pieces);
+}
+
+#[test]
+fn a_damaged_state_is_an_error_that_names_the_file() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&["epochs=1"]);
+    let (mut run, mut trainer) = start(folder.path(), &config);
+    let message = |run: &RunDir| {
+        let error = Trainer::resume(config.clone(), run).err();
+        format!("{:#}", error.expect("no trainer comes of this"))
+    };
+    assert!(message(&run).contains("last.state"), "{}", message(&run));
+
+    trainer.train(&mut run, Style::None).unwrap();
+    let path = run.last_state();
+    let good = std::fs::read(&path).unwrap();
+    let halves = [0, 7, 8, 100, good.len() / 2, good.len() - 1];
+    for length in halves {
+        std::fs::write(&path, &good[..length]).unwrap();
+        let message = message(&run);
+        assert!(message.contains("last.state"), "{length} bytes: {message}");
+    }
+    // The weights are a safetensors file too, but do not say where training was.
+    std::fs::copy(run.last_weights(), &path).unwrap();
+    assert!(message(&run).contains("does not say where training was"));
+    std::fs::write(&path, good).unwrap();
+    assert!(Trainer::resume(config.clone(), &run).is_ok());
+}
