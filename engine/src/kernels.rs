@@ -3,6 +3,7 @@
 pub mod broadcast;
 pub mod conv;
 pub mod depthwise;
+pub mod direct;
 pub mod gemm;
 pub mod norm;
 pub mod reduce;

@@ -383,3 +383,102 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::direct;
+    use crate::rng::Key;
+
+    /// Both kernels, every padding, sizes that tiles cut and sizes that they fit, channels off
+    /// the vector width, and one image smaller than a patch.
+    fn geometries() -> Vec<Geometry> {
+        let mut all = Vec::new();
+        for (r, padding) in [(3, 0), (3, 1), (3, 2), (5, 0), (5, 2), (5, 4)] {
+            for (n, [h, w], [c, o]) in [
+                (2, [8, 8], [16, 16]),
+                (3, [7, 9], [3, 17]),
+                (1, [14, 5], [33, 2]),
+                (5, [5, 5], [4, 70]),
+            ] {
+                all.push(Geometry {
+                    n,
+                    input: [h, w],
+                    output: [h, w].map(|length| length + 2 * padding + 1 - r),
+                    c,
+                    o,
+                    kernel: [r, r],
+                    stride: [1, 1],
+                    padding: [padding; 2],
+                    dilation: [1, 1],
+                    groups: 1,
+                });
+            }
+        }
+        all
+    }
+
+    fn random<T: Float>(n: usize, name: &str, scale: f64) -> Vec<T> {
+        let mut rng = Key::new(2).named(name).rng();
+        (0..n).map(|_| T::of(scale * rng.normal())).collect()
+    }
+
+    /// The largest difference, relative to the largest value.
+    fn error<A: Float, B: Float>(found: &[A], expected: &[B]) -> f64 {
+        let pairs = found
+            .iter()
+            .zip(expected)
+            .map(|(a, b)| (a.to_f64(), b.to_f64()));
+        let (gap, size) = pairs.fold((0.0, 0.0), |(gap, size): (f64, f64), (a, b)| {
+            (gap.max((a - b).abs()), size.max(b.abs()))
+        });
+        gap / size
+    }
+
+    /// Value, dx and dw of one way, in one type.
+    fn all<T: Float>(g: &Geometry, winograd: bool) -> [Vec<T>; 3] {
+        let outputs = g.n * g.output[0] * g.output[1] * g.o;
+        let inputs = g.n * g.input[0] * g.input[1] * g.c;
+        let weights = g.kernel[0] * g.kernel[1] * g.c * g.o;
+        // Realistic: pixels after a ReLU, weights scaled by their fan.
+        let x: Vec<T> = random::<T>(inputs, "x", 1.0)
+            .iter()
+            .map(|x| x.max(T::ZERO))
+            .collect();
+        let scale = (2.0 / (weights / g.o) as f64).sqrt();
+        let (w, dy) = (
+            random::<T>(weights, "w", scale),
+            random::<T>(outputs, "dy", 1.0),
+        );
+        let bias = random::<T>(g.o, "bias", 1.0);
+        let [mut y, mut dx, mut dw] = [outputs, inputs, weights].map(|n| vec![T::ZERO; n]);
+        if winograd {
+            forward(g, &x, &w, Some(&bias), &mut y);
+            grad_input(g, &w, &dy, &mut dx);
+            grad_weight(g, &x, &dy, &mut dw);
+        } else {
+            direct::forward(g, &x, &w, Some(&bias), &mut y);
+            direct::grad_input(g, &w, &dy, &mut dx);
+            direct::add_grad_weight(g, &x, &dy, 0..g.n * g.output[0], &mut dw);
+        }
+        [y, dx, dw]
+    }
+
+    #[test]
+    fn fewer_multiplications_give_the_same_convolution() {
+        for g in geometries() {
+            assert!(applies(&g) || g.padding[0] >= g.kernel[0]);
+            let expected = all::<f64>(&g, false);
+            let double = all::<f64>(&g, true);
+            let single = all::<f32>(&g, true);
+            for (i, what) in ["y", "dx", "dw"].into_iter().enumerate() {
+                let (exact, rounded) = (
+                    error(&double[i], &expected[i]),
+                    error(&single[i], &expected[i]),
+                );
+                assert!(exact < 1e-12, "{what} of {g:?}: {exact:.1e} in f64");
+                assert!(rounded < 1e-4, "{what} of {g:?}: {rounded:.1e} in f32");
+            }
+        }
+    }
+}
