@@ -3,6 +3,7 @@
 
 use crate::kernels::simd::Isa;
 use crate::kernels::tile::{self, Kernels};
+use crate::kernels::transform::{self, Transform};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -96,6 +97,13 @@ pub trait Float:
     #[doc(hidden)]
     fn kernels() -> &'static Kernels<Self>;
 
+    /// A transform of Winograd's convolution, for the instruction set in use.
+    ///
+    /// # Safety
+    /// Everything that the steps and sizes reach must be valid.
+    #[doc(hidden)]
+    unsafe fn transform(transform: &Transform<'_, Self>);
+
     /// `C = αAB + βC` on one thread, for `A` of `[m, k]`, `B` of `[k, n]` and `C` of `[m, n]`.
     /// With β = 0, `C` is written without being read.
     ///
@@ -136,6 +144,11 @@ macro_rules! float {
             #[inline]
             fn kernels() -> &'static Kernels<Self> {
                 tile::$kernels(Isa::active())
+            }
+            #[inline]
+            unsafe fn transform(transform: &Transform<'_, Self>) {
+                // SAFETY: the active instruction set is available; the rest is the caller's.
+                unsafe { transform::$kernels(Isa::active())(transform) }
             }
             float!(@forward $t: exp exp_m1 ln ln_1p sqrt abs tanh sin cos acos);
             #[inline(always)]

@@ -3,8 +3,11 @@
 pub mod broadcast;
 pub mod conv;
 pub mod depthwise;
+pub mod direct;
 pub mod gemm;
 pub mod norm;
 pub mod reduce;
 pub mod simd;
 pub mod tile;
+pub mod transform;
+pub mod winograd;

@@ -30,7 +30,7 @@
 //!     // Forward. Operations are methods; arithmetic works on references.
 //!     let features = x.conv2d(&params.var(conv), None, Conv2d::same(3)).relu();
 //!     let logits = features.flatten().matmul_nt(&params.var(head));
-//!     let loss = logits.cross_entropy(&labels, 0.0).mean();
+//!     let loss = logits.cross_entropy(labels, 0.0).mean();
 //!     losses.push(loss.value().item());
 //!
 //!     // Backward: the gradient of every parameter, in one flat slice.

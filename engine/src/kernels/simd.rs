@@ -93,6 +93,10 @@ pub unsafe trait Vector: Copy {
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
     /// `self + a`.
     unsafe fn add(self, a: Self) -> Self;
+    /// `self − a`.
+    unsafe fn sub(self, a: Self) -> Self;
+    /// `self · a`.
+    unsafe fn mul(self, a: Self) -> Self;
 }
 
 /// Four numbers that the compiler turns into whatever vectors the target has by default: SSE2 on
@@ -154,6 +158,14 @@ macro_rules! four {
             unsafe fn add(self, a: Self) -> Self {
                 self.zip(a, |x, y| x + y)
             }
+            #[inline(always)]
+            unsafe fn sub(self, a: Self) -> Self {
+                self.zip(a, |x, y| x - y)
+            }
+            #[inline(always)]
+            unsafe fn mul(self, a: Self) -> Self {
+                self.zip(a, |x, y| x * y)
+            }
         }
     };
 }
@@ -168,7 +180,8 @@ pub mod x86 {
 
     macro_rules! vector {
         ($v:ty, $t:ty, $lanes:literal, $mask:ty, |$n:ident| $make:expr,
-         $zero:ident $splat:ident $load:ident $store:ident $fma:ident $add:ident, $load_first:expr, $store_first:expr) => {
+         $zero:ident $splat:ident $load:ident $store:ident $fma:ident $add:ident $sub:ident
+         $mul:ident, $load_first:expr, $store_first:expr) => {
             unsafe impl Vector for $v {
                 type Element = $t;
                 const LANES: usize = $lanes;
@@ -210,6 +223,14 @@ pub mod x86 {
                 unsafe fn add(self, a: Self) -> Self {
                     unsafe { $add(self, a) }
                 }
+                #[inline(always)]
+                unsafe fn sub(self, a: Self) -> Self {
+                    unsafe { $sub(self, a) }
+                }
+                #[inline(always)]
+                unsafe fn mul(self, a: Self) -> Self {
+                    unsafe { $mul(self, a) }
+                }
             }
         };
     }
@@ -220,19 +241,19 @@ pub mod x86 {
     vector!(__m256, f32, 8, __m256i,
         |n| _mm256_loadu_si256(ONES.as_ptr().add(8 - n).cast()),
         _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps
-        _mm256_add_ps,
+        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps,
         |m, p| _mm256_maskload_ps(p, m), |m, p, v| _mm256_maskstore_ps(p, m, v));
     vector!(__m256d, f64, 4, __m256i,
         |n| _mm256_loadu_si256(LONG_ONES.as_ptr().add(4 - n).cast()),
         _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
-        _mm256_add_pd,
+        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd,
         |m, p| _mm256_maskload_pd(p, m), |m, p, v| _mm256_maskstore_pd(p, m, v));
     vector!(__m512, f32, 16, __mmask16, |n| (1 << n) - 1,
         _mm512_setzero_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps
-        _mm512_add_ps,
+        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps,
         |m, p| _mm512_maskz_loadu_ps(m, p), |m, p, v| _mm512_mask_storeu_ps(p, m, v));
     vector!(__m512d, f64, 8, __mmask8, |n| (1 << n) - 1,
         _mm512_setzero_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
-        _mm512_add_pd,
+        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd,
         |m, p| _mm512_maskz_loadu_pd(m, p), |m, p, v| _mm512_mask_storeu_pd(p, m, v));
 }
