@@ -4,6 +4,11 @@ use crate::config::{Config, ConfigError, did_you_mean};
 use anyhow::{Result, bail};
 use data::{Augment, ImageSet, Images, Loader, Normalise, Order, Parts, mnist};
 
+/// Data that cannot be used: exit code 3.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DataError(pub String);
+
 /// Images of a batch in evaluation, where nothing is kept for backward.
 const EVALUATION_BATCH: usize = 500;
 

@@ -20,7 +20,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         || error.is::<nn::ModelError>();
     match () {
         () if is_configuration => 2,
-        () if error.is::<data::Error>() => 3,
+        () if error.is::<data::Error>() || error.is::<dataset::DataError>() => 3,
         () if error.is::<trainer::Diverged>() => 4,
         () if error.is::<trainer::Interrupted>() => 130,
         () => 1,

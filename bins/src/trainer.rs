@@ -12,32 +12,18 @@ use engine::{Params, Tensor, Var};
 use losses::{Criterion, Spec};
 use nn::{Backbone, Checkpoint, Ema, Metadata, Module, Optimizer, Pass, Scope};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Training stopped because the loss is no number any more: exit code 4.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Diverged(String);
 
 /// Training was interrupted and can be continued: exit code 130.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 pub struct Interrupted(String);
-
-impl fmt::Display for Diverged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl fmt::Display for Interrupted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Diverged {}
-impl std::error::Error for Interrupted {}
 
 /// Set by Ctrl-C; the loop looks at it after every step.
 pub static INTERRUPT: AtomicBool = AtomicBool::new(false);

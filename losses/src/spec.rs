@@ -274,7 +274,9 @@ mod tests {
         let spec: Spec = "so-softmax:m=0.25 + 0.1*center".parse().unwrap();
         let full = format!("{spec:#}");
         assert!(
-            full.starts_with("so-softmax:lambda_p=32,lambda_n=32,m=0.25,one_sided=false + 0.1*center:"),
+            full.starts_with(
+                "so-softmax:lambda_p=32,lambda_n=32,m=0.25,one_sided=false + 0.1*center:"
+            ),
             "{full}"
         );
         let again: Spec = full.parse().unwrap();

@@ -1,8 +1,9 @@
 //! `hypersphere loss`: the losses, on paper and on numbers.
 
 use crate::cli::Loss;
+use crate::dataset::DataError;
 use anyhow::{Context, Result, bail};
-use engine::{Float, Tensor};
+use engine::{Float, MAX_RANK, Tensor};
 use losses::{LOSSES, LossInfo, Spec, Status, Tensors, evaluate};
 use nn::{Checkpoint, Metadata};
 use safetensors::{Dtype, SafeTensors};
@@ -50,21 +51,35 @@ fn status(info: &LossInfo) -> &'static str {
 
 /// The contract is in the command's help.
 fn eval(spec: &Spec, input: &Path, output: &Path) -> Result<()> {
-    let bytes = std::fs::read(input).with_context(|| format!("reading {}", input.display()))?;
-    let file = SafeTensors::deserialize(&bytes)
-        .with_context(|| format!("{} is no safetensors file", input.display()))?;
+    let unusable = |e: anyhow::Error| DataError(format!("{}: {e:#}", input.display()));
+    let bytes = std::fs::read(input).map_err(|e| unusable(e.into()))?;
+    let results = results(spec, &bytes).map_err(unusable)?;
+    let metadata = Metadata::from([("loss".to_string(), format!("{spec:#}"))]);
+    let loss = match results {
+        Results::Single(tensors) => write(tensors, metadata, output)?,
+        Results::Double(tensors) => write(tensors, metadata, output)?,
+    };
+    println!("loss {loss:.9}  written to {}", output.display());
+    Ok(())
+}
+
+/// Results in the type of the inputs.
+enum Results {
+    Single(Tensors<f32>),
+    Double(Tensors<f64>),
+}
+
+fn results(spec: &Spec, bytes: &[u8]) -> Result<Results> {
+    let file = SafeTensors::deserialize(bytes).context("this is no safetensors file")?;
     let embeddings = file
         .tensor("embeddings")
-        .with_context(|| format!("{} has no `embeddings` [N, D]", input.display()))?;
-    let labels = labels(&file).with_context(|| format!("in {}", input.display()))?;
-    match embeddings.dtype() {
-        Dtype::F32 => eval_in::<f32>(spec, &file, &labels, output),
-        Dtype::F64 => eval_in::<f64>(spec, &file, &labels, output),
-        other => bail!(
-            "{}: `embeddings` holds {other:?}; expected F32 or F64",
-            input.display()
-        ),
-    }
+        .context("there is no `embeddings` [N, D]")?;
+    let labels = labels(&file)?;
+    Ok(match embeddings.dtype() {
+        Dtype::F32 => Results::Single(evaluate(spec, &inputs(&file, Dtype::F32)?, &labels)?),
+        Dtype::F64 => Results::Double(evaluate(spec, &inputs(&file, Dtype::F64)?, &labels)?),
+        other => bail!("`embeddings` holds {other:?}; expected F32 or F64"),
+    })
 }
 
 fn labels(file: &SafeTensors<'_>) -> Result<Vec<i64>> {
@@ -80,42 +95,34 @@ fn labels(file: &SafeTensors<'_>) -> Result<Vec<i64>> {
         .collect())
 }
 
-fn eval_in<T: Float>(
-    spec: &Spec,
-    file: &SafeTensors<'_>,
-    labels: &[i64],
-    output: &Path,
-) -> Result<()> {
-    let mut inputs = Tensors::<T>::new();
+/// All tensors but the labels, which must hold `dtype`, the type `T`.
+fn inputs<T: Float>(file: &SafeTensors<'_>, dtype: Dtype) -> Result<Tensors<T>> {
+    let mut inputs = Tensors::new();
     for (name, view) in file.iter().filter(|(name, _)| *name != "labels") {
-        if view.dtype()
-            != (if size_of::<T>() == 4 {
-                Dtype::F32
-            } else {
-                Dtype::F64
-            })
-        {
+        if view.dtype() != dtype {
             bail!(
-                "`{name}` holds {:?}, but `embeddings` {}; one type is needed throughout",
-                view.dtype(),
-                T::NAME.to_uppercase()
+                "`{name}` holds {:?}, but `embeddings` {dtype:?}; one type is needed throughout",
+                view.dtype()
             );
+        }
+        if view.shape().len() > MAX_RANK {
+            let axes = view.shape().len();
+            bail!("`{name}` has {axes} axes; no loss takes more than two");
         }
         let bytes = view.data().chunks_exact(size_of::<T>());
         let numbers: Vec<T> = bytes.map(bytemuck::pod_read_unaligned).collect();
         inputs.insert(name.to_string(), Tensor::try_new(view.shape(), &numbers)?);
     }
-    let mut out = evaluate(spec, &inputs, labels)?;
-    if let Some(loss) = out.get_mut("loss") {
-        *loss = loss.reshape([1]);
+    Ok(inputs)
+}
+
+/// Writes the results and returns the loss.
+fn write<T: Float>(mut results: Tensors<T>, metadata: Metadata, output: &Path) -> Result<f64> {
+    let mut value = f64::NAN;
+    if let Some(loss) = results.get_mut("loss") {
+        value = loss.item().to_f64();
+        *loss = loss.reshape([1]); // a number of no axes is unusual in these files
     }
-    let loss = out.get("loss").map(|loss| loss.item().to_f64());
-    let metadata = Metadata::from([("loss".to_string(), spec.to_string())]);
-    Checkpoint::new(out.into_iter().collect(), metadata).write(output)?;
-    println!(
-        "loss {:.9}  written to {}",
-        loss.unwrap_or(f64::NAN),
-        output.display()
-    );
-    Ok(())
+    Checkpoint::new(results.into_iter().collect(), metadata).write(output)?;
+    Ok(value)
 }

@@ -87,13 +87,13 @@ fn inputs_that_do_not_fit_are_explained() {
         fail(folder.path(), &eval(SPEC, "in.safetensors"), code, parts);
         assert!(!folder.path().join("out.safetensors").exists());
     };
-    refused(1, &["in.safetensors"]);
+    refused(3, &["in.safetensors"]);
     std::fs::write(&input, "no tensors at all").unwrap();
-    refused(1, &["in.safetensors", "safetensors file"]);
+    refused(3, &["in.safetensors", "safetensors file"]);
     write(&input, [("weight", weight.clone())]);
-    refused(1, &["in.safetensors", "`embeddings` [N, D]"]);
+    refused(3, &["in.safetensors", "`embeddings` [N, D]"]);
     write(&input, [("embeddings", embeddings.clone())]);
-    refused(1, &["in.safetensors", "`labels` [N]"]);
+    refused(3, &["in.safetensors", "`labels` [N]"]);
 
     let with = |weight: TensorView<'_>, labels: TensorView<'_>| {
         let tensors = [
@@ -107,23 +107,23 @@ fn inputs_that_do_not_fit_are_explained() {
         single.tensor(&format!("{CASE}/weight")).unwrap(),
         labels.clone(),
     );
-    refused(1, &["`weight`", "F32", "F64"]);
+    refused(3, &["`weight`", "F32", "F64"]);
     with(labels.clone(), labels.clone());
-    refused(1, &["`weight`", "I64"]);
+    refused(3, &["`weight`", "I64"]);
     with(embeddings.clone(), embeddings.clone());
-    refused(1, &["`labels`", "F64", "I64"]);
+    refused(3, &["`labels`", "F64", "I64"]);
 
     let narrow = vec![1; classes * (dim - 1) * 8];
     let narrow = TensorView::new(Dtype::F64, vec![classes, dim - 1], &narrow).unwrap();
     with(narrow, labels.clone());
-    refused(2, &["`weight`", &format!("{}", dim - 1)]);
+    refused(3, &["`weight`", &format!("{}", dim - 1)]);
     let numbers: Vec<u8> = (0..rows as i64).flat_map(i64::to_le_bytes).collect();
     let large = TensorView::new(Dtype::I64, vec![rows], &numbers).unwrap();
     with(weight.clone(), large);
-    refused(2, &["label", &format!("{classes}")]);
+    refused(3, &["label", &format!("{classes}")]);
     let few = TensorView::new(Dtype::I64, vec![1], &[0; 8]).unwrap();
     with(weight.clone(), few);
-    refused(2, &["labels"]);
+    refused(3, &["labels"]);
 
     write(
         &input,
@@ -132,7 +132,7 @@ fn inputs_that_do_not_fit_are_explained() {
             ("labels", labels.clone()),
         ],
     );
-    refused(2, &["weight", "arcface"]);
+    refused(3, &["weight", "arcface"]);
     let unknown = eval("arcfase", "in.safetensors");
     fail(folder.path(), &unknown, 2, &["did you mean `arcface`?"]);
 }
