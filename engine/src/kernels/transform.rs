@@ -145,21 +145,28 @@ unsafe fn apply<V: Vector, const I: usize, const O: usize>(
             0
         };
         unsafe {
-            let mut half = [[V::zero(); I]; O];
-            for j in 0..I {
-                let column: [V; I] = std::array::from_fn(|i| {
+            // Plain loops throughout: a closure that the compiler does not inline would be
+            // compiled without the instruction set.
+            let mut columns = [[V::zero(); O]; I];
+            for (j, column) in columns.iter_mut().enumerate() {
+                let mut pixels = [V::zero(); I];
+                for (i, pixel) in pixels.iter_mut().enumerate() {
                     let from = t.from.add(i * fy + j * fx + c);
-                    if tail == 0 {
+                    *pixel = if tail == 0 {
                         V::load(from)
                     } else {
                         V::load_first(from, tail)
-                    }
-                });
-                for (i, x) in map(column).into_iter().enumerate() {
-                    half[i][j] = x;
+                    };
+                }
+                *column = map(pixels);
+            }
+            let mut rows = [[V::zero(); I]; O];
+            for (j, column) in columns.into_iter().enumerate() {
+                for (row, x) in rows.iter_mut().zip(column) {
+                    row[j] = x;
                 }
             }
-            for (i, row) in half.into_iter().enumerate().take(t.to_size[0]) {
+            for (i, row) in rows.into_iter().enumerate().take(t.to_size[0]) {
                 for (j, mut x) in map(row).into_iter().enumerate().take(t.to_size[1]) {
                     let to = t.to.add(i * ty + j * tx + c);
                     if let Some(bias) = t.bias {
