@@ -56,7 +56,9 @@ impl Environment {
             threads: engine::par::threads(),
             seed,
             data,
-            command: std::env::args().collect(),
+            command: std::iter::once("hypersphere".into())
+                .chain(std::env::args().skip(1))
+                .collect(),
         }
     }
 }
