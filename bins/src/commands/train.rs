@@ -288,13 +288,15 @@ fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
     };
     write("comparison.md", &table)?;
     let classes: Vec<String> = (0..10).map(|c| c.to_string()).collect();
+    let titles: Vec<String> = found.iter().map(|(c, _)| panel_title(&c.loss)).collect();
     for (name, features) in [
         ("embeddings", Features::Raw),
         ("directions", Features::Unit),
     ] {
-        let panels: Vec<_> = found
+        let panels: Vec<_> = titles
             .iter()
-            .filter_map(|(config, e)| Embedding::new(&config.loss, e, &classes))
+            .zip(&found)
+            .filter_map(|(title, (_, e))| Embedding::new(title, e, &classes))
             .collect();
         if panels.is_empty() {
             break;
@@ -305,6 +307,15 @@ fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
     }
     println!("\n{}", folder.display());
     Ok(())
+}
+
+/// The loss as the heading of a small panel: its parameters only where there is room for them.
+fn panel_title(loss: &str) -> String {
+    const ROOM: usize = 26;
+    match loss.chars().count() {
+        0..=ROOM => loss.to_string(),
+        _ => run_dir::slug(loss),
+    }
 }
 
 /// The comparison as a Markdown table.
