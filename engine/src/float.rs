@@ -8,9 +8,6 @@ use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
-/// A matrix operand for [`Float::gemm`]: the first element and the two strides, in elements.
-pub type Strided<P> = (P, isize, isize);
-
 /// `f32` or `f64`.
 pub trait Float:
     bytemuck::Pod
@@ -103,25 +100,10 @@ pub trait Float:
     /// Everything that the steps and sizes reach must be valid.
     #[doc(hidden)]
     unsafe fn transform(transform: &Transform<'_, Self>);
-
-    /// `C = αAB + βC` on one thread, for `A` of `[m, k]`, `B` of `[k, n]` and `C` of `[m, n]`.
-    /// With β = 0, `C` is written without being read.
-    ///
-    /// # Safety
-    /// All elements that the sizes and strides reach must be valid for reading, those of `C` for
-    /// writing, and `C` must overlap neither operand nor itself.
-    unsafe fn gemm(
-        mkn: [usize; 3],
-        alpha: Self,
-        a: Strided<*const Self>,
-        b: Strided<*const Self>,
-        beta: Self,
-        c: Strided<*mut Self>,
-    );
 }
 
 macro_rules! float {
-    ($t:ident, $gemm:ident, $erf:ident, $kernels:ident) => {
+    ($t:ident, $erf:ident, $kernels:ident) => {
         impl Float for $t {
             const NAME: &'static str = stringify!($t);
             const ZERO: Self = 0.0;
@@ -171,20 +153,6 @@ macro_rules! float {
             fn is_nan(self) -> bool {
                 $t::is_nan(self)
             }
-            #[inline]
-            unsafe fn gemm(
-                [m, k, n]: [usize; 3],
-                alpha: Self,
-                (a, ars, acs): Strided<*const Self>,
-                (b, brs, bcs): Strided<*const Self>,
-                beta: Self,
-                (c, crs, ccs): Strided<*mut Self>,
-            ) {
-                // SAFETY: the caller's promise is the one that matrixmultiply asks for.
-                unsafe {
-                    matrixmultiply::$gemm(m, k, n, alpha, a, ars, acs, b, brs, bcs, beta, c, crs, ccs)
-                }
-            }
         }
     };
     (@forward $t:ident: $($f:ident)*) => {$(
@@ -194,5 +162,5 @@ macro_rules! float {
         }
     )*};
 }
-float!(f32, sgemm, erff, for_f32);
-float!(f64, dgemm, erf, for_f64);
+float!(f32, erff, for_f32);
+float!(f64, erf, for_f64);

@@ -74,7 +74,7 @@ mod tensor;
 mod var;
 
 pub use error::{Error, Result};
-pub use float::{Float, Strided};
+pub use float::Float;
 pub use op::{Op, Registered};
 pub use ops::OPERATIONS;
 pub use params::{BufferId, Param, ParamId, Params};

@@ -283,14 +283,21 @@ mod tests {
                         let mut expected = vec![0.0; m * n];
                         // SAFETY: the strides are those of the operands made above.
                         unsafe {
-                            let c = (expected.as_mut_ptr(), n as isize, 1);
-                            f64::gemm(
-                                [m, k, n],
+                            matrixmultiply::dgemm(
+                                m,
+                                k,
+                                n,
                                 1.0,
-                                (x.as_ptr(), ar, ac),
-                                (y.as_ptr(), br, bc),
+                                x.as_ptr(),
+                                ar,
+                                ac,
+                                y.as_ptr(),
+                                br,
+                                bc,
                                 0.0,
-                                c,
+                                expected.as_mut_ptr(),
+                                n as isize,
+                                1,
                             );
                         }
                         for (i, (c, e)) in c.iter().zip(&expected).enumerate() {

@@ -80,66 +80,52 @@ impl Tiling {
 
     /// Transforms the patches of `tiles`: to `[values, tiles, channels]`.
     fn reach<T: Float>(&self, x: &[T], channels: usize, tiles: Range<usize>, to: &mut [T]) {
-        assert_eq!(to.len(), VALUES * tiles.len() * channels);
-        let [height, width] = self.input;
-        let mut scratch = Buffer::stale(VALUES * channels);
-        let next = tiles.len() * channels;
-        for (t, tile) in tiles.enumerate() {
-            let (image, at) = self.place(tile);
-            let x = &x[image * height * width * channels..][..height * width * channels];
-            let first: [isize; 2] =
-                std::array::from_fn(|a| at[a] as isize - self.padding[a] as isize);
-            let inside =
-                (0..2).all(|a| first[a] >= 0 && first[a] as usize + POINTS <= self.input[a]);
-            let (from, row) = if inside {
-                let pixel = first[0] as usize * width + first[1] as usize;
-                (x[pixel * channels..].as_ptr(), width * channels)
-            } else {
-                copy_patch(x, self.input, channels, first, [POINTS; 2], &mut scratch);
-                (scratch.as_ptr(), POINTS * channels)
-            };
-            // SAFETY: the patch lies inside the image or is the scratch; `to` holds every value
-            // of every tile, as asserted.
-            unsafe {
-                T::transform(&Transform {
-                    map: Map::Reach,
-                    n: self.m,
-                    from,
-                    from_steps: [row, channels],
-                    to: to.as_mut_ptr().add(t * channels),
-                    to_steps: [POINTS * next, next],
-                    to_size: [POINTS; 2],
-                    channels,
-                    bias: None,
-                });
-            }
-        }
+        let first =
+            |at: [usize; 2]| std::array::from_fn(|a| at[a] as isize - self.padding[a] as isize);
+        self.transform(Map::Reach, x, self.input, channels, tiles, first, to);
     }
 
     /// Transforms the output tiles `tiles` of `dy`: to `[values, tiles, channels]`.
     fn evaluate<T: Float>(&self, dy: &[T], channels: usize, tiles: Range<usize>, to: &mut [T]) {
+        let first = |at: [usize; 2]| at.map(|a| a as isize);
+        self.transform(Map::Evaluate, dy, self.output, channels, tiles, first, to);
+    }
+
+    /// Applies `map` to the part of `images` that belongs to each tile: from the pixel that
+    /// `first` makes of the tile's place, with zeros outside the image.
+    #[allow(clippy::too_many_arguments)] // each of the two callers names them all
+    fn transform<T: Float>(
+        &self,
+        map: Map,
+        images: &[T],
+        size: [usize; 2],
+        channels: usize,
+        tiles: Range<usize>,
+        first: impl Fn([usize; 2]) -> [isize; 2],
+        to: &mut [T],
+    ) {
         assert_eq!(to.len(), VALUES * tiles.len() * channels);
-        let [height, width] = self.output;
-        let mut scratch = Buffer::stale(self.m * self.m * channels);
+        let side = if map == Map::Reach { POINTS } else { self.m };
+        let [height, width] = size;
+        let mut scratch = Buffer::stale(side * side * channels);
         let next = tiles.len() * channels;
         for (t, tile) in tiles.enumerate() {
             let (image, at) = self.place(tile);
-            let dy = &dy[image * height * width * channels..][..height * width * channels];
-            let inside = at[0] + self.m <= height && at[1] + self.m <= width;
+            let pixels = &images[image * height * width * channels..][..height * width * channels];
+            let first = first(at);
+            let inside = (0..2).all(|a| first[a] >= 0 && first[a] as usize + side <= size[a]);
             let (from, row) = if inside {
-                (
-                    dy[(at[0] * width + at[1]) * channels..].as_ptr(),
-                    width * channels,
-                )
+                let pixel = first[0] as usize * width + first[1] as usize;
+                (pixels[pixel * channels..].as_ptr(), width * channels)
             } else {
-                let first = at.map(|a| a as isize);
-                copy_patch(dy, self.output, channels, first, [self.m; 2], &mut scratch);
-                (scratch.as_ptr(), self.m * channels)
+                copy_patch(pixels, size, channels, first, [side; 2], &mut scratch);
+                (scratch.as_ptr(), side * channels)
             };
-            // SAFETY: as in `reach`.
+            // SAFETY: the part lies inside the image or is the scratch; `to` holds every value of
+            // every tile, as asserted.
             unsafe {
                 T::transform(&Transform {
-                    map: Map::Evaluate,
+                    map,
                     n: self.m,
                     from,
                     from_steps: [row, channels],
