@@ -32,6 +32,17 @@ pub struct Geometry {
     pub groups: usize,
 }
 
+/// The three products of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// The output.
+    Forward,
+    /// The gradient of the input.
+    GradInput,
+    /// The gradient of the weights.
+    GradWeight,
+}
+
 /// The ways a convolution is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
@@ -44,9 +55,9 @@ pub enum Algorithm {
 }
 
 impl Geometry {
-    /// The way that is taken: `HYPERSPHERE_CONV=winograd` asks for fewer multiplications where
-    /// that applies, `direct` is what happens otherwise.
-    pub fn algorithm(&self) -> Algorithm {
+    /// The way that a product is computed: by the shape, unless `HYPERSPHERE_CONV` says `direct`,
+    /// or `winograd` for wherever that applies.
+    pub fn algorithm(&self, pass: Pass) -> Algorithm {
         static FORCED: OnceLock<Option<Algorithm>> = OnceLock::new();
         let forced = FORCED.get_or_init(|| match std::env::var("HYPERSPHERE_CONV").as_deref() {
             Ok("direct") => Some(Algorithm::Direct),
@@ -57,9 +68,11 @@ impl Geometry {
         if self.is_depthwise() {
             return Algorithm::Depthwise;
         }
-        match forced {
-            Some(Algorithm::Winograd) if winograd::applies(self) => Algorithm::Winograd,
-            _ => Algorithm::Direct,
+        match (winograd::applies(self), forced) {
+            (false, _) => Algorithm::Direct,
+            (true, Some(forced)) => *forced,
+            (true, None) if winograd::pays(self, pass) => Algorithm::Winograd,
+            (true, None) => Algorithm::Direct,
         }
     }
 
@@ -71,7 +84,7 @@ impl Geometry {
 
 /// `y = x ∗ w + bias`.
 pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
-    match g.algorithm() {
+    match g.algorithm(Pass::Forward) {
         Algorithm::Depthwise => depthwise::forward(g, x, w, bias, y),
         Algorithm::Direct => direct::forward(g, x, w, bias, y),
         Algorithm::Winograd => winograd::forward(g, x, w, bias, y),
@@ -80,7 +93,7 @@ pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: 
 
 /// `dx`, given `dy`.
 pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
-    match g.algorithm() {
+    match g.algorithm(Pass::GradInput) {
         Algorithm::Depthwise => depthwise::grad_input(g, w, dy, dx),
         Algorithm::Direct => direct::grad_input(g, w, dy, dx),
         Algorithm::Winograd => winograd::grad_input(g, w, dy, dx),
@@ -89,7 +102,7 @@ pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
 
 /// `dw`, given `dy`.
 pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
-    match g.algorithm() {
+    match g.algorithm(Pass::GradWeight) {
         Algorithm::Depthwise => summed_parts(g, dw, |rows, dw| {
             depthwise::add_grad_weight(g, x, dy, rows, dw);
         }),

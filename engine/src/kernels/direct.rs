@@ -279,7 +279,7 @@ impl Reading {
 }
 
 /// Copies `row` so that `out` begins at its element `first`; zeros where there is none.
-fn padded_row<T: Float>(row: &[T], first: isize, out: &mut [T]) {
+pub fn padded_row<T: Float>(row: &[T], first: isize, out: &mut [T]) {
     let before = ((-first).max(0) as usize).min(out.len());
     let from = (first.max(0) as usize).min(row.len());
     let count = (row.len() - from).min(out.len() - before);

@@ -28,21 +28,27 @@ pub enum Map {
     Interpolate,
 }
 
-/// One small image: rows and columns of pixels, each `channels` neighbouring elements.
+/// Small images side by side: rows and columns of pixels, each `channels` neighbouring elements.
 pub struct Transform<'a, T> {
     /// The map.
     pub map: Map,
-    /// The side of the small image: 2 to 5.
+    /// The side of a small image: 2 to 5.
     pub n: usize,
+    /// How many there are.
+    pub count: usize,
     /// The first pixel read.
     pub from: *const T,
     /// Distances to the next row and column.
     pub from_steps: [usize; 2],
+    /// Distance to the next image.
+    pub from_next: usize,
     /// The first pixel written.
     pub to: *mut T,
     /// Distances to the next row and column.
     pub to_steps: [usize; 2],
-    /// Rows and columns to write, for an image that the edge cuts.
+    /// Distance to the next image.
+    pub to_next: usize,
+    /// Rows and columns to write, for images that the edge cuts.
     pub to_size: [usize; 2],
     /// Elements of a pixel.
     pub channels: usize,
@@ -50,64 +56,88 @@ pub struct Transform<'a, T> {
     pub bias: Option<&'a [T]>,
 }
 
-/// `G`: values at the points, divided by the products of their distances.
+/// A map from `I` to `O` vectors. Methods and not closures: a closure that the compiler does not
+/// inline is compiled without the instruction set, and each of its operations becomes a call.
+trait Line<const I: usize, const O: usize> {
+    /// Applies it.
+    unsafe fn map<V: Vector<Element = E>, E: Number>(x: [V; I]) -> [V; O];
+}
+
+/// A constant in every lane.
 #[inline(always)]
-unsafe fn evaluate<V: Vector<Element = E>, E: Number, const N: usize>(x: [V; N]) -> [V; POINTS] {
-    unsafe {
-        let c = |k: f64| V::splat(E::of(k));
-        // Even and odd parts at 1 and at 2.
-        let (mut even, mut odd) = ([V::zero(); 2], [V::zero(); 2]);
-        for (k, &x) in x.iter().enumerate() {
-            let part = if k % 2 == 0 { &mut even } else { &mut odd };
-            part[0] = part[0].add(x);
-            part[1] = x.mul_add(c((1 << k) as f64), part[1]);
+unsafe fn c<V: Vector<Element = E>, E: Number>(k: f64) -> V {
+    unsafe { V::splat(E::of(k)) }
+}
+
+/// `G`: values at the points, divided by the products of their distances.
+struct Evaluate;
+
+impl<const N: usize> Line<N, POINTS> for Evaluate {
+    #[inline(always)]
+    unsafe fn map<V: Vector<Element = E>, E: Number>(x: [V; N]) -> [V; POINTS] {
+        unsafe {
+            // Even and odd parts at 1 and at 2.
+            let (mut even, mut odd) = ([V::zero(); 2], [V::zero(); 2]);
+            for (k, &x) in x.iter().enumerate() {
+                let part = if k % 2 == 0 { &mut even } else { &mut odd };
+                part[0] = part[0].add(x);
+                part[1] = x.mul_add(c((1 << k) as f64), part[1]);
+            }
+            [
+                x[0].mul(c(1.0 / 4.0)),
+                even[0].add(odd[0]).mul(c(-1.0 / 6.0)),
+                even[0].sub(odd[0]).mul(c(-1.0 / 6.0)),
+                even[1].add(odd[1]).mul(c(1.0 / 24.0)),
+                even[1].sub(odd[1]).mul(c(1.0 / 24.0)),
+                x[N - 1],
+            ]
         }
-        [
-            x[0].mul(c(1.0 / 4.0)),
-            even[0].add(odd[0]).mul(c(-1.0 / 6.0)),
-            even[0].sub(odd[0]).mul(c(-1.0 / 6.0)),
-            even[1].add(odd[1]).mul(c(1.0 / 24.0)),
-            even[1].sub(odd[1]).mul(c(1.0 / 24.0)),
-            x[N - 1],
-        ]
     }
 }
 
 /// `Bᵀ`.
-#[inline(always)]
-unsafe fn reach<V: Vector<Element = E>, E: Number>(x: [V; POINTS]) -> [V; POINTS] {
-    unsafe {
-        let c = |k: f64| V::splat(E::of(k));
-        let (two, four, five) = (c(2.0), c(-4.0), c(-5.0));
-        let even = x[2].mul_add(four, x[4]);
-        let odd = x[1].mul_add(four, x[3]);
-        let even2 = x[4].sub(x[2]);
-        let odd2 = x[3].sub(x[1]).mul(two);
-        [
-            x[0].mul_add(c(4.0), x[2].mul_add(five, x[4])),
-            even.add(odd),
-            even.sub(odd),
-            even2.add(odd2),
-            even2.sub(odd2),
-            x[1].mul_add(c(4.0), x[3].mul_add(five, x[5])),
-        ]
+struct Reach;
+
+impl Line<POINTS, POINTS> for Reach {
+    #[inline(always)]
+    unsafe fn map<V: Vector<Element = E>, E: Number>(x: [V; POINTS]) -> [V; POINTS] {
+        unsafe {
+            let (four, minus_four, minus_five) = (c(4.0), c(-4.0), c(-5.0));
+            let even = x[2].mul_add(minus_four, x[4]);
+            let odd = x[1].mul_add(minus_four, x[3]);
+            let even2 = x[4].sub(x[2]);
+            let odd2 = x[3].sub(x[1]);
+            let odd2 = odd2.add(odd2);
+            [
+                x[0].mul_add(four, x[2].mul_add(minus_five, x[4])),
+                even.add(odd),
+                even.sub(odd),
+                even2.add(odd2),
+                even2.sub(odd2),
+                x[1].mul_add(four, x[3].mul_add(minus_five, x[5])),
+            ]
+        }
     }
 }
 
 /// `Aᵀ`: powers of the points.
-#[inline(always)]
-unsafe fn interpolate<V: Vector<Element = E>, E: Number, const N: usize>(x: [V; POINTS]) -> [V; N] {
-    unsafe {
-        let even = [x[1].add(x[2]), x[3].add(x[4])];
-        let odd = [x[1].sub(x[2]), x[3].sub(x[4])];
-        let mut out = [V::zero(); N];
-        for (k, out) in out.iter_mut().enumerate() {
-            let part = if k % 2 == 0 { &even } else { &odd };
-            *out = part[1].mul_add(V::splat(E::of((1 << k) as f64)), part[0]);
+struct Interpolate;
+
+impl<const N: usize> Line<POINTS, N> for Interpolate {
+    #[inline(always)]
+    unsafe fn map<V: Vector<Element = E>, E: Number>(x: [V; POINTS]) -> [V; N] {
+        unsafe {
+            let even = [x[1].add(x[2]), x[3].add(x[4])];
+            let odd = [x[1].sub(x[2]), x[3].sub(x[4])];
+            let mut out = [V::zero(); N];
+            for (k, out) in out.iter_mut().enumerate() {
+                let part = if k % 2 == 0 { &even } else { &odd };
+                *out = part[1].mul_add(c((1 << k) as f64), part[0]);
+            }
+            out[0] = out[0].add(x[0]);
+            out[N - 1] = out[N - 1].add(x[5]);
+            out
         }
-        out[0] = out[0].add(x[0]);
-        out[N - 1] = out[N - 1].add(x[5]);
-        out
     }
 }
 
@@ -129,64 +159,83 @@ impl Number for f64 {
     }
 }
 
-/// Applies `map` to columns, then to rows, of each vector of channels.
+/// Applies a map to columns, then to rows, of each vector of channels of each image.
 #[inline(always)]
-unsafe fn apply<V: Vector, const I: usize, const O: usize>(
-    t: &Transform<'_, V::Element>,
-    map: impl Fn([V; I]) -> [V; O],
-) {
-    let [fy, fx] = t.from_steps;
-    let [ty, tx] = t.to_steps;
-    let mut c = 0;
-    while c < t.channels {
-        let tail = if t.channels - c < V::LANES {
-            t.channels - c
-        } else {
-            0
+unsafe fn apply<V, E, L, const I: usize, const O: usize>(t: &Transform<'_, E>)
+where
+    V: Vector<Element = E>,
+    E: Number,
+    L: Line<I, O>,
+{
+    unsafe {
+        let tail = t.channels % V::LANES;
+        for image in 0..t.count {
+            let (from, to) = (t.from.add(image * t.from_next), t.to.add(image * t.to_next));
+            let mut c = 0;
+            while c + V::LANES <= t.channels {
+                vector::<V, E, L, I, O>(t, from.add(c), to.add(c), c, 0);
+                c += V::LANES;
+            }
+            if tail != 0 {
+                vector::<V, E, L, I, O>(t, from.add(c), to.add(c), c, tail);
+            }
+        }
+    }
+}
+
+/// A vector, of which only `tail` lanes unless 0.
+#[inline(always)]
+unsafe fn load<V: Vector>(from: *const V::Element, tail: usize) -> V {
+    unsafe {
+        match tail {
+            0 => V::load(from),
+            _ => V::load_first(from, tail),
+        }
+    }
+}
+
+/// One vector of channels of one image, from channel `c` on; `tail` of its lanes, unless 0.
+#[inline(always)]
+unsafe fn vector<V, E, L, const I: usize, const O: usize>(
+    t: &Transform<'_, E>,
+    from: *const E,
+    to: *mut E,
+    c: usize,
+    tail: usize,
+) where
+    V: Vector<Element = E>,
+    E: Number,
+    L: Line<I, O>,
+{
+    unsafe {
+        let mut rows = [[V::zero(); I]; O];
+        for j in 0..I {
+            let mut pixels = [V::zero(); I];
+            for (i, pixel) in pixels.iter_mut().enumerate() {
+                *pixel = load(from.add(i * t.from_steps[0] + j * t.from_steps[1]), tail);
+            }
+            let column = L::map(pixels);
+            for (row, x) in rows.iter_mut().zip(column) {
+                row[j] = x;
+            }
+        }
+        let bias = match t.bias {
+            Some(bias) => load(bias.as_ptr().add(c), tail),
+            None => V::zero(),
         };
-        unsafe {
-            // Plain loops throughout: a closure that the compiler does not inline would be
-            // compiled without the instruction set.
-            let mut columns = [[V::zero(); O]; I];
-            for (j, column) in columns.iter_mut().enumerate() {
-                let mut pixels = [V::zero(); I];
-                for (i, pixel) in pixels.iter_mut().enumerate() {
-                    let from = t.from.add(i * fy + j * fx + c);
-                    *pixel = if tail == 0 {
-                        V::load(from)
-                    } else {
-                        V::load_first(from, tail)
-                    };
-                }
-                *column = map(pixels);
-            }
-            let mut rows = [[V::zero(); I]; O];
-            for (j, column) in columns.into_iter().enumerate() {
-                for (row, x) in rows.iter_mut().zip(column) {
-                    row[j] = x;
-                }
-            }
-            for (i, row) in rows.into_iter().enumerate().take(t.to_size[0]) {
-                for (j, mut x) in map(row).into_iter().enumerate().take(t.to_size[1]) {
-                    let to = t.to.add(i * ty + j * tx + c);
-                    if let Some(bias) = t.bias {
-                        let from = bias.as_ptr().add(c);
-                        let bias = if tail == 0 {
-                            V::load(from)
-                        } else {
-                            V::load_first(from, tail)
-                        };
-                        x = x.add(bias);
-                    }
-                    if tail == 0 {
-                        x.store(to)
-                    } else {
-                        x.store_first(to, tail)
-                    }
+        for (i, row) in rows.into_iter().enumerate().take(t.to_size[0]) {
+            for (j, x) in L::map(row).into_iter().enumerate().take(t.to_size[1]) {
+                let to = to.add(i * t.to_steps[0] + j * t.to_steps[1]);
+                let x = match t.bias {
+                    Some(_) => x.add(bias),
+                    None => x,
+                };
+                match tail {
+                    0 => x.store(to),
+                    _ => x.store_first(to, tail),
                 }
             }
         }
-        c += V::LANES;
     }
 }
 
@@ -195,10 +244,10 @@ unsafe fn run<V: Vector<Element = E>, E: Number>(t: &Transform<'_, E>) {
     macro_rules! sides {
         ($($n:literal)*) => {
             match (t.map, t.n) {
-                (Map::Reach, _) => apply::<V, POINTS, POINTS>(t, |x| reach(x)),
+                (Map::Reach, _) => apply::<V, E, Reach, POINTS, POINTS>(t),
                 $(
-                    (Map::Evaluate, $n) => apply::<V, $n, POINTS>(t, |x| evaluate(x)),
-                    (Map::Interpolate, $n) => apply::<V, POINTS, $n>(t, |x| interpolate(x)),
+                    (Map::Evaluate, $n) => apply::<V, E, Evaluate, $n, POINTS>(t),
+                    (Map::Interpolate, $n) => apply::<V, E, Interpolate, POINTS, $n>(t),
                 )*
                 (map, n) => unreachable!("{map:?} of side {n}"),
             }

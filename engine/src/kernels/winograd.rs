@@ -10,7 +10,9 @@
 //! The gradient of the kernel sums over tiles in the transformed domain and uses the same
 //! transforms in other roles.
 
-use super::conv::Geometry;
+use super::conv::{Geometry, Pass};
+use super::direct::padded_row;
+use super::gemm::DEPTH;
 use super::tile::{Inner, Outer};
 use super::transform::{Map, POINTS, Transform};
 use crate::float::Float;
@@ -28,6 +30,44 @@ pub fn applies(g: &Geometry) -> bool {
     square && plain && g.padding.iter().all(|&p| p < g.kernel[0])
 }
 
+/// Whether it is the faster way, where it applies.
+///
+/// It saves multiplications, `m² r² / 36` of them less what tiles waste at the edges, and adds
+/// transforms, whose price is shared by the channels of the other side.
+pub fn pays(g: &Geometry, pass: Pass) -> bool {
+    let tiling = match pass {
+        Pass::GradInput => Tiling::backward(g),
+        Pass::Forward | Pass::GradWeight => Tiling::forward(g),
+    };
+    let outputs = g.n * tiling.output[0] * tiling.output[1];
+    let multiplications = |outputs: usize, each: usize| (outputs * each) as f64;
+    let saved = multiplications(outputs, tiling.r * tiling.r)
+        / multiplications(tiling.tiles(), VALUES).max(1.0);
+    let channels = match pass {
+        Pass::Forward | Pass::GradInput => 16,
+        Pass::GradWeight => 32,
+    };
+    saved >= 1.5 && g.c.min(g.o) >= channels
+}
+
+impl Geometry {
+    fn images<'a, T>(&self, x: &'a [T]) -> Images<'a, T> {
+        Images {
+            data: x,
+            size: self.input,
+            channels: self.c,
+        }
+    }
+
+    fn gradients<'a, T>(&self, dy: &'a [T]) -> Images<'a, T> {
+        Images {
+            data: dy,
+            size: self.output,
+            channels: self.o,
+        }
+    }
+}
+
 /// How images are cut into tiles.
 #[derive(Clone, Copy)]
 struct Tiling {
@@ -35,22 +75,21 @@ struct Tiling {
     r: usize,
     m: usize,
     n: usize,
-    /// The image that patches are cut from, the one that tiles make up, and the first's padding.
-    input: [usize; 2],
+    /// The image that tiles make up.
     output: [usize; 2],
+    /// The zeros around the image that patches are cut from.
     padding: [usize; 2],
     /// Tiles of an image.
     grid: [usize; 2],
 }
 
 impl Tiling {
-    fn new(r: usize, n: usize, input: [usize; 2], output: [usize; 2], padding: [usize; 2]) -> Self {
+    fn new(r: usize, n: usize, output: [usize; 2], padding: [usize; 2]) -> Self {
         let m = POINTS + 1 - r;
         Tiling {
             r,
             m,
             n,
-            input,
             output,
             padding,
             grid: output.map(|length| length.div_ceil(m)),
@@ -58,83 +97,144 @@ impl Tiling {
     }
 
     fn forward(g: &Geometry) -> Self {
-        Self::new(g.kernel[0], g.n, g.input, g.output, g.padding)
+        Self::new(g.kernel[0], g.n, g.output, g.padding)
     }
 
     /// The convolution of the output's gradient with the turned kernel.
     fn backward(g: &Geometry) -> Self {
         let padding = g.padding.map(|p| g.kernel[0] - 1 - p);
-        Self::new(g.kernel[0], g.n, g.output, g.input, padding)
+        Self::new(g.kernel[0], g.n, g.input, padding)
     }
 
     fn tiles(&self) -> usize {
         self.n * self.grid[0] * self.grid[1]
     }
 
-    /// The image of a tile and the pixel it begins at.
-    fn place(&self, tile: usize) -> (usize, [usize; 2]) {
+    /// Cuts `tiles` into runs of neighbours in a row.
+    fn runs(&self, tiles: Range<usize>) -> impl Iterator<Item = Run> {
         let [rows, columns] = self.grid;
-        let (image, rest) = (tile / (rows * columns), tile % (rows * columns));
-        (image, [rest / columns * self.m, rest % columns * self.m])
+        let mut next = tiles.start;
+        std::iter::from_fn(move || {
+            let (row, column) = (next / columns, next % columns);
+            let count = (columns - column).min(tiles.end - next);
+            let run = Run {
+                first: next - tiles.start,
+                count,
+                image: row / rows,
+                at: [row % rows * self.m, column * self.m],
+            };
+            next += count;
+            (count > 0).then_some(run)
+        })
     }
 
-    /// Transforms the patches of `tiles`: to `[values, tiles, channels]`.
-    fn reach<T: Float>(&self, x: &[T], channels: usize, tiles: Range<usize>, to: &mut [T]) {
-        let first =
-            |at: [usize; 2]| std::array::from_fn(|a| at[a] as isize - self.padding[a] as isize);
-        self.transform(Map::Reach, x, self.input, channels, tiles, first, to);
+    /// Transforms the patches of `tiles`: to `[values, step / channels, channels]`.
+    fn reach<T: Float>(&self, x: Images<'_, T>, tiles: Range<usize>, to: *mut T, step: usize) {
+        let padding = self.padding.map(|p| p as isize);
+        self.transform(Map::Reach, x, padding, tiles, to, step);
     }
 
-    /// Transforms the output tiles `tiles` of `dy`: to `[values, tiles, channels]`.
-    fn evaluate<T: Float>(&self, dy: &[T], channels: usize, tiles: Range<usize>, to: &mut [T]) {
-        let first = |at: [usize; 2]| at.map(|a| a as isize);
-        self.transform(Map::Evaluate, dy, self.output, channels, tiles, first, to);
+    /// Transforms the output tiles `tiles` of `dy`: to `[values, step / channels, channels]`.
+    fn evaluate<T: Float>(&self, dy: Images<'_, T>, tiles: Range<usize>, to: *mut T, step: usize) {
+        self.transform(Map::Evaluate, dy, [0, 0], tiles, to, step);
     }
 
-    /// Applies `map` to the part of `images` that belongs to each tile: from the pixel that
-    /// `first` makes of the tile's place, with zeros outside the image.
-    #[allow(clippy::too_many_arguments)] // each of the two callers names them all
+    /// Applies `map` to the part of the images that belongs to each tile: from `before` pixels
+    /// before the tile's place on, with zeros outside the image. The values of a tile are `step`
+    /// elements apart, those of neighbouring tiles follow each other.
     fn transform<T: Float>(
         &self,
         map: Map,
-        images: &[T],
-        size: [usize; 2],
-        channels: usize,
+        images: Images<'_, T>,
+        before: [isize; 2],
         tiles: Range<usize>,
-        first: impl Fn([usize; 2]) -> [isize; 2],
-        to: &mut [T],
+        to: *mut T,
+        step: usize,
     ) {
-        assert_eq!(to.len(), VALUES * tiles.len() * channels);
         let side = if map == Map::Reach { POINTS } else { self.m };
-        let [height, width] = size;
-        let mut scratch = Buffer::stale(side * side * channels);
-        let next = tiles.len() * channels;
-        for (t, tile) in tiles.enumerate() {
-            let (image, at) = self.place(tile);
-            let pixels = &images[image * height * width * channels..][..height * width * channels];
-            let first = first(at);
-            let inside = (0..2).all(|a| first[a] >= 0 && first[a] as usize + side <= size[a]);
-            let (from, row) = if inside {
-                let pixel = first[0] as usize * width + first[1] as usize;
-                (pixels[pixel * channels..].as_ptr(), width * channels)
+        let Images {
+            data,
+            size,
+            channels,
+        } = images;
+        let mut copy = Buffer::stale(side * (self.grid[1] * self.m + side) * channels);
+        for run in self.runs(tiles) {
+            let first: [isize; 2] = std::array::from_fn(|a| run.at[a] as isize - before[a]);
+            let band = [side, (run.count - 1) * self.m + side];
+            let inside = |a: usize| first[a] >= 0 && first[a] as usize + band[a] <= size[a];
+            let pixels = &data[run.image * size[0] * size[1] * channels..];
+            let (from, row) = if inside(0) && inside(1) {
+                let pixel = first[0] as usize * size[1] + first[1] as usize;
+                (pixels[pixel * channels..].as_ptr(), size[1] * channels)
             } else {
-                copy_patch(pixels, size, channels, first, [side; 2], &mut scratch);
-                (scratch.as_ptr(), side * channels)
+                copy_band(pixels, size, channels, first, band, &mut copy);
+                (copy.as_ptr(), band[1] * channels)
             };
-            // SAFETY: the part lies inside the image or is the scratch; `to` holds every value of
-            // every tile, as asserted.
+            // SAFETY: the band lies inside the image or is the copy; the caller made room for
+            // every value of every tile.
             unsafe {
                 T::transform(&Transform {
                     map,
                     n: self.m,
+                    count: run.count,
                     from,
                     from_steps: [row, channels],
-                    to: to.as_mut_ptr().add(t * channels),
-                    to_steps: [POINTS * next, next],
+                    from_next: self.m * channels,
+                    to: to.add(run.first * channels),
+                    to_steps: [POINTS * step, step],
+                    to_next: channels,
                     to_size: [POINTS; 2],
                     channels,
                     bias: None,
                 });
+            }
+        }
+    }
+
+    /// Transforms the products `[values, tiles, o]` of `tiles` back into the pixels of `y`.
+    ///
+    /// # Safety
+    /// `y` must hold all images, and nobody else may touch the tiles.
+    unsafe fn interpolate<T: Float>(
+        &self,
+        products: &[T],
+        tiles: Range<usize>,
+        columns: Range<usize>,
+        o: usize,
+        bias: Option<&[T]>,
+        y: *mut T,
+    ) {
+        let channels = columns.len();
+        let step = tiles.len() * channels;
+        assert_eq!(products.len(), VALUES * step);
+        let [height, width] = self.output;
+        for run in self.runs(tiles) {
+            let [rows, last] = std::array::from_fn(|a| {
+                let tiles = if a == 1 { run.count - 1 } else { 0 };
+                self.m.min(self.output[a] - (run.at[a] + tiles * self.m))
+            });
+            let pixel = (run.image * height + run.at[0]) * width + run.at[1];
+            // The last tile of a row may be cut narrower than its neighbours.
+            for (skip, count, columns_of_tile) in
+                [(0, run.count - 1, self.m), (run.count - 1, 1, last)]
+            {
+                // SAFETY: tiles do not overlap, and only their part inside the image is written.
+                unsafe {
+                    T::transform(&Transform {
+                        map: Map::Interpolate,
+                        n: self.m,
+                        count,
+                        from: products.as_ptr().add((run.first + skip) * channels),
+                        from_steps: [POINTS * step, step],
+                        from_next: channels,
+                        to: y.add((pixel + skip * self.m) * o + columns.start),
+                        to_steps: [width * o, o],
+                        to_next: self.m * o,
+                        to_size: [rows, columns_of_tile],
+                        channels,
+                        bias: bias.map(|bias| &bias[columns.clone()]),
+                    });
+                }
             }
         }
     }
@@ -149,74 +249,88 @@ impl Tiling {
     /// `y = x ∗ kernel (+ bias)`, with the kernel's transform `[values, c, o]`.
     fn convolve<T: Float>(
         &self,
-        x: &[T],
-        c: usize,
+        x: Images<'_, T>,
         kernel: &[T],
         o: usize,
         bias: Option<&[T]>,
         y: &mut [T],
     ) {
-        let kernels = T::kernels();
-        let block = self.block(c + o);
-        let [height, width] = self.output;
+        let (kernels, c) = (T::kernels(), x.channels);
+        let block = self.block(c + o).min(self.tiles().max(1));
+        let blocks = self.tiles().div_ceil(block);
+        // Few blocks are cut by output channels too, at the price of transforming the input
+        // once for each part.
+        let panels = o.div_ceil(kernels.width);
+        let parts = TASKS.div_ceil(blocks.max(1)).min(panels);
+        let part = panels.div_ceil(parts) * kernels.width;
+        let parts = o.div_ceil(part);
         let y = SharedMut::new(y);
-        par::each(self.tiles().div_ceil(block), |task| {
-            let tiles = task * block..((task + 1) * block).min(self.tiles());
+        par::each(blocks * parts, |task| {
+            let (at, columns) = (task / parts * block, task % parts * part);
+            let tiles = at..(at + block).min(self.tiles());
+            let columns = columns..(columns + part).min(o);
             let count = tiles.len();
             let mut reached = Buffer::stale(VALUES * count * c);
-            self.reach(x, c, tiles.clone(), &mut reached);
-            let mut products = Buffer::<T>::stale(VALUES * count * o);
+            self.reach(x, tiles.clone(), reached.as_mut_ptr(), count * c);
+            let mut products = Buffer::<T>::stale(VALUES * count * columns.len());
             let rows: Vec<usize> = (0..count).map(|t| t * c).collect();
-            let outputs: Vec<usize> = (0..count).map(|t| t * o).collect();
+            let outputs: Vec<usize> = (0..count).map(|t| t * columns.len()).collect();
             for value in 0..VALUES {
-                for first in (0..o).step_by(kernels.width) {
-                    // SAFETY: `reached`, `kernel` and `products` hold `[count, c]`, `[c, o]` and
-                    // `[count, o]` for each value.
-                    unsafe {
-                        kernels.inner(&Inner {
-                            a: reached.as_ptr().add(value * count * c),
-                            rows: &rows,
-                            segments: &[0],
-                            length: c,
-                            b: kernel.as_ptr().add(value * c * o + first),
-                            b_stride: o,
-                            c: products.as_mut_ptr().add(value * count * o + first),
-                            c_rows: &outputs,
-                            columns: kernels.width.min(o - first),
-                            add: false,
-                        });
+                for first in columns.clone().step_by(kernels.width) {
+                    let offset = value * count * columns.len() + first - columns.start;
+                    for depth in (0..c).step_by(DEPTH) {
+                        // SAFETY: `reached`, `kernel` and `products` hold `[count, c]`, `[c, o]`
+                        // and `[count, columns]` for each value.
+                        unsafe {
+                            kernels.inner(&Inner {
+                                a: reached.as_ptr().add(value * count * c),
+                                rows: &rows,
+                                segments: &[depth],
+                                length: DEPTH.min(c - depth),
+                                b: kernel.as_ptr().add((value * c + depth) * o + first),
+                                b_stride: o,
+                                c: products.as_mut_ptr().add(offset),
+                                c_rows: &outputs,
+                                columns: kernels.width.min(columns.end - first),
+                                add: depth > 0,
+                            });
+                        }
                     }
                 }
             }
-            for (t, tile) in tiles.enumerate() {
-                let (image, at) = self.place(tile);
-                let pixel = (image * height + at[0]) * width + at[1];
-                // SAFETY: tiles do not overlap, and only their part inside the image is written.
-                unsafe {
-                    T::transform(&Transform {
-                        map: Map::Interpolate,
-                        n: self.m,
-                        from: products.as_ptr().add(t * o),
-                        from_steps: [POINTS * count * o, count * o],
-                        to: y.start().add(pixel * o),
-                        to_steps: [width * o, o],
-                        to_size: std::array::from_fn(|a| self.m.min(self.output[a] - at[a])),
-                        channels: o,
-                        bias,
-                    });
-                }
-            }
+            // SAFETY: each task has its own tiles and columns of `y`.
+            unsafe { self.interpolate(&products, tiles, columns, o, bias, y.start()) }
         });
     }
 }
 
+/// Neighbouring tiles of a row.
+struct Run {
+    /// The index of the first among the tiles that were cut into runs.
+    first: usize,
+    count: usize,
+    image: usize,
+    /// The pixel that the first begins at.
+    at: [usize; 2],
+}
+
+/// Images `[n, height, width, channels]`.
+#[derive(Clone, Copy)]
+struct Images<'a, T> {
+    data: &'a [T],
+    size: [usize; 2],
+    channels: usize,
+}
+
 /// Elements of a task's transformed values.
-const CACHE: usize = 192 * 1024;
+const CACHE: usize = 256 * 1024;
 /// Elements of all transformed values at a time, in the gradient of the kernel: a shared cache.
 const SHARED_CACHE: usize = 2 * 1024 * 1024;
+/// Tasks that keep a large machine busy.
+const TASKS: usize = 16;
 
 /// Copies `size` pixels from `first` on, with zeros outside the image.
-fn copy_patch<T: Float>(
+fn copy_band<T: Float>(
     x: &[T],
     [height, width]: [usize; 2],
     channels: usize,
@@ -224,20 +338,14 @@ fn copy_patch<T: Float>(
     size: [usize; 2],
     to: &mut [T],
 ) {
-    for (i, row) in to
-        .chunks_exact_mut(size[1] * channels)
-        .take(size[0])
-        .enumerate()
-    {
+    let row = size[1] * channels;
+    for (i, to) in to.chunks_exact_mut(row).take(size[0]).enumerate() {
         let y = first[0] + i as isize;
-        for (j, pixel) in row.chunks_exact_mut(channels).enumerate() {
-            let z = first[1] + j as isize;
-            if (0..height as isize).contains(&y) && (0..width as isize).contains(&z) {
-                let at = (y as usize * width + z as usize) * channels;
-                pixel.copy_from_slice(&x[at..at + channels]);
-            } else {
-                pixel.fill(T::ZERO);
-            }
+        if (0..height as isize).contains(&y) {
+            let x = &x[y as usize * width * channels..][..width * channels];
+            padded_row(x, first[1] * channels as isize, to);
+        } else {
+            to.fill(T::ZERO);
         }
     }
 }
@@ -252,6 +360,9 @@ fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> Buffer
             T::transform(&Transform {
                 map: Map::Evaluate,
                 n: r,
+                count: 1,
+                from_next: 0,
+                to_next: 0,
                 from: w.as_ptr().add(i * o),
                 from_steps: [r * c * o, c * o],
                 to: shared.start().add(i * o),
@@ -268,7 +379,7 @@ fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> Buffer
 /// `y = x ∗ w + bias`.
 pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     let kernel = transformed_kernel(g.kernel[0], g.c, g.o, w);
-    Tiling::forward(g).convolve(x, g.c, &kernel, g.o, bias, y);
+    Tiling::forward(g).convolve(g.images(x), &kernel, g.o, bias, y);
 }
 
 /// `dx`, given `dy`.
@@ -285,7 +396,7 @@ pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
         }
     });
     let kernel = transformed_kernel(g.kernel[0], g.o, g.c, &turned);
-    Tiling::backward(g).convolve(dy, g.o, &kernel, g.c, None, dx);
+    Tiling::backward(g).convolve(g.gradients(dy), &kernel, g.c, None, dx);
 }
 
 /// `dw`, given `dy`.
@@ -296,50 +407,43 @@ pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
 pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     let (tiling, kernels) = (Tiling::forward(g), T::kernels());
     let (c, o) = (g.c, g.o);
-    let block = tiling.block(c + o);
-    let blocks = (SHARED_CACHE / (VALUES * (c + o) * block)).max(2);
-    let batch = (blocks * block).min(tiling.tiles());
+    let block = par::task_size(24, 1);
+    let batch = (SHARED_CACHE / (VALUES * (c + o))).max(64).div_ceil(block) * block;
+    let batch = batch.min(tiling.tiles().max(1));
     let mut sums = Buffer::filled(VALUES * c * o, T::ZERO);
-    let mut patches = Buffer::stale(batch.div_ceil(block) * block * VALUES * c);
-    let mut tiles_of_dy = Buffer::stale(batch.div_ceil(block) * block * VALUES * o);
+    let mut patches = Buffer::<T>::stale(VALUES * batch * c);
+    let mut tiles_of_dy = Buffer::<T>::stale(VALUES * batch * o);
     let panels = o.div_ceil(kernels.width);
-    for first in (0..tiling.tiles()).step_by(batch.max(1)) {
+    for first in (0..tiling.tiles()).step_by(batch) {
         let all = first..(first + batch).min(tiling.tiles());
-        let (per_c, per_o) = (block * VALUES * c, block * VALUES * o);
-        let used = all.len().div_ceil(block);
-        let (patches, tiles_of_dy) = (
-            &mut patches[..used * per_c],
-            &mut tiles_of_dy[..used * per_o],
-        );
-        let tiles_of = |b: usize| all.start + b * block..(all.start + (b + 1) * block).min(all.end);
-        par::chunks2(
-            patches,
-            per_c,
-            tiles_of_dy,
-            per_o,
-            |b, patches, tiles_of_dy| {
-                let tiles = tiles_of(b);
-                let count = tiles.len() * VALUES;
-                tiling.reach(x, c, tiles.clone(), &mut patches[..count * c]);
-                tiling.evaluate(dy, o, tiles, &mut tiles_of_dy[..count * o]);
-            },
-        );
+        let to = [
+            SharedMut::new(&mut patches),
+            SharedMut::new(&mut tiles_of_dy),
+        ];
+        par::each(all.len().div_ceil(block), |task| {
+            let at = task * block;
+            let tiles = first + at..(first + at + block).min(all.end);
+            // SAFETY: each task has its own tiles of every value.
+            let [patches, tiles_of_dy] =
+                unsafe { [to[0].start().add(at * c), to[1].start().add(at * o)] };
+            tiling.reach(g.images(x), tiles.clone(), patches, batch * c);
+            tiling.evaluate(g.gradients(dy), tiles, tiles_of_dy, batch * o);
+        });
         let (patches, tiles_of_dy) = (&*patches, &*tiles_of_dy);
+        let terms: Vec<usize> = (0..all.len()).map(|t| t * c).collect();
         let shared = SharedMut::new(&mut sums);
         par::each(VALUES * panels, |task| {
             let (value, column) = (task / panels, task % panels * kernels.width);
-            for b in 0..used {
-                let count = tiles_of(b).len();
-                let terms: Vec<usize> = (0..count).map(|t| t * c).collect();
+            for depth in (0..terms.len()).step_by(DEPTH) {
                 // SAFETY: each task has its own value and columns of the sums.
                 unsafe {
                     kernels.outer(&Outer {
-                        a: patches.as_ptr().add(b * per_c + value * count * c),
-                        terms: &terms,
+                        a: patches.as_ptr().add(value * batch * c),
+                        terms: &terms[depth..(depth + DEPTH).min(terms.len())],
                         rows: c,
                         b: tiles_of_dy
                             .as_ptr()
-                            .add(b * per_o + value * count * o + column),
+                            .add((value * batch + depth) * o + column),
                         b_stride: o,
                         c: shared.start().add(value * c * o + column),
                         c_stride: o,
@@ -358,6 +462,9 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
             T::transform(&Transform {
                 map: Map::Interpolate,
                 n: r,
+                count: 1,
+                from_next: 0,
+                to_next: 0,
                 from: sums.as_ptr().add(i * o),
                 from_steps: [POINTS * cells, cells],
                 to: dw.start().add(i * o),
