@@ -18,8 +18,8 @@ pub use conv::{Conv2d, Conv2dModule, Pair};
 pub use dropout::Dropout;
 pub use linear::{Linear, LinearModule};
 pub use norm::{BatchNorm, BatchNormModule};
-pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d};
-pub use residual::{BasicBlock, BasicBlockModule};
+pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, GlobalMaxPool, MaxPool2d};
+pub use residual::{BasicBlock, Bottleneck, Residual, ResidualModule, Shortcut};
 pub use sequential::{Sequential, SequentialModule};
 
 #[cfg(test)]

@@ -3,49 +3,21 @@
 //! A network maps images `[N, H, W, C]` to embeddings `[N, D]`. Class weights are no part of it:
 //! they belong to the loss that trains it.
 
+mod airbench;
+mod chain;
 mod lenet;
+mod resnet;
+mod table;
 mod vgg;
 
-use crate::layers::{Activation, AvgPool2d, MaxPool2d, Sequential};
+pub(crate) use chain::Pieces;
+pub use table::MODELS;
+
+use crate::layers::Sequential;
 use crate::module::{Build, Module, Pass, Scope};
 use crate::summary::Summary;
+use chain::Chain;
 use engine::{Float, Params, Var};
-
-/// Every network there is.
-pub static MODELS: &[Model] = &[
-    Model {
-        name: "vgg-light",
-        description: "five 3x3 convolutions of 24 to 96 channels, for MNIST in minutes on a CPU",
-        source: "vgg-mnist reduced to a twentieth of its work, by this project",
-        embedding_dim: 64,
-        smallest: 12,
-        architecture: Architecture::VggLight,
-    },
-    Model {
-        name: "vgg-mnist",
-        description: "ten 3x3 convolutions of 64 to 256 channels",
-        source: "the MNIST network released with Liu et al. 2016, Large-Margin Softmax Loss",
-        embedding_dim: 512,
-        smallest: 8,
-        architecture: Architecture::VggMnist,
-    },
-    Model {
-        name: "lenet++",
-        description: "six 5x5 convolutions with PReLU, for embeddings that can be drawn",
-        source: "Wen et al. 2016, A Discriminative Feature Learning Approach (center loss), table 1",
-        embedding_dim: 2,
-        smallest: 8,
-        architecture: Architecture::LeNetPlusPlus { width: 32 },
-    },
-    Model {
-        name: "lenet++-light",
-        description: "lenet++ with half the channels: a quarter of the work",
-        source: "lenet++, reduced by this project",
-        embedding_dim: 2,
-        smallest: 8,
-        architecture: Architecture::LeNetPlusPlus { width: 16 },
-    },
-];
 
 /// An entry of [`MODELS`].
 ///
@@ -69,21 +41,55 @@ pub struct Model {
     pub description: &'static str,
     /// Where it is from.
     pub source: &'static str,
-    /// The length of an embedding unless set.
+    /// The length of an embedding unless set. In a network that ends in pooling this is the
+    /// number of pooled channels; for another length a linear layer and batch normalisation
+    /// follow the pooling.
     pub embedding_dim: usize,
     /// The smallest height and width of images.
     pub smallest: usize,
     architecture: Architecture,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// A family of networks: a value has what distinguishes one member from another.
+trait Family: Copy {
+    /// The layers of this member, of which `chain` is the beginning.
+    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T>;
+
+    /// A member for the gradient check: few channels and few blocks, but every kind of block.
+    /// Members that differ in depth and width alone share it.
+    fn small(self) -> Self;
+}
+
+/// A member of some family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Architecture {
-    /// With so many channels in the first stage, doubled in each later one.
-    LeNetPlusPlus {
-        width: usize,
-    },
-    VggLight,
-    VggMnist,
+    LeNetPlusPlus(lenet::LeNetPlusPlus),
+    VggLight(vgg::Light),
+    Vgg(vgg::Vgg),
+    ResNet(resnet::ResNet),
+    AirBench(airbench::AirBench),
+}
+
+impl Family for Architecture {
+    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+        match self {
+            Architecture::LeNetPlusPlus(net) => net.layers(chain),
+            Architecture::VggLight(net) => net.layers(chain),
+            Architecture::Vgg(net) => net.layers(chain),
+            Architecture::ResNet(net) => net.layers(chain),
+            Architecture::AirBench(net) => net.layers(chain),
+        }
+    }
+
+    fn small(self) -> Self {
+        match self {
+            Architecture::LeNetPlusPlus(net) => Architecture::LeNetPlusPlus(net.small()),
+            Architecture::VggLight(net) => Architecture::VggLight(net.small()),
+            Architecture::Vgg(net) => Architecture::Vgg(net.small()),
+            Architecture::ResNet(net) => Architecture::ResNet(net.small()),
+            Architecture::AirBench(net) => Architecture::AirBench(net.small()),
+        }
+    }
 }
 
 /// Why a network could not be built.
@@ -162,6 +168,12 @@ impl Model {
         self.build_of(Pieces::Published, scope, input, embedding_dim)
     }
 
+    /// Whether the gradient check of this network is that of the `other`.
+    #[cfg(test)]
+    pub(crate) fn has_the_same_check(&self, other: &Model) -> bool {
+        self.architecture.small() == other.architecture.small()
+    }
+
     pub(crate) fn build_of<T: Float>(
         &self,
         pieces: Pieces,
@@ -188,18 +200,11 @@ impl Model {
                 smallest,
             });
         }
-        let chain = Chain {
-            layers: Sequential::new(),
-            shape: input,
-            convolutions: 0,
-            pools: 0,
-            pieces,
+        let architecture = match pieces {
+            Pieces::Published => self.architecture,
+            Pieces::Smooth => self.architecture.small(),
         };
-        let layers = match self.architecture {
-            Architecture::LeNetPlusPlus { width } => lenet::plus_plus(chain, width, dim),
-            Architecture::VggLight => vgg::light(chain, dim),
-            Architecture::VggMnist => vgg::mnist(chain, dim),
-        };
+        let layers = architecture.layers(Chain::new(input, dim, pieces));
         Ok(Backbone {
             module: Box::new(layers.build(scope)),
             input,
@@ -231,65 +236,6 @@ impl<T: Float> Backbone<T> {
 impl<T: Float> Module<T> for Backbone<T> {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         self.module.forward(pass, x)
-    }
-}
-
-/// What the networks are made of.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pieces {
-    /// As in the paper.
-    Published,
-    /// For the gradient check. An eighth of the channels; GELU for ReLU and PReLU, means for
-    /// maxima: no kinks. Among thousands of activations some always lie within a finite
-    /// difference of a kink, where the difference is no derivative. The pieces with kinks are
-    /// checked one by one, away from them.
-    Smooth,
-}
-
-/// Layers one after another, with the shape of the image between them.
-struct Chain<T: Float> {
-    layers: Sequential<T>,
-    shape: [usize; 3],
-    convolutions: usize,
-    pools: usize,
-    pieces: Pieces,
-}
-
-impl<T: Float> Chain<T> {
-    fn add(mut self, name: impl Into<String>, layer: impl Build<T> + 'static) -> Self {
-        self.layers = self.layers.add(name, layer);
-        self
-    }
-
-    /// Starts the next convolution: its number, and the channels of its input and output, of
-    /// which the paper has `published`.
-    fn next_convolution(&mut self, published: usize) -> (usize, usize, usize) {
-        let outputs = match self.pieces {
-            Pieces::Published => published,
-            Pieces::Smooth => published / 8,
-        };
-        self.convolutions += 1;
-        let inputs = std::mem::replace(&mut self.shape[2], outputs);
-        (self.convolutions, inputs, outputs)
-    }
-
-    /// The activation that `published` stands for.
-    fn activation(self, name: String, published: impl Build<T> + 'static) -> Self {
-        match self.pieces {
-            Pieces::Published => self.add(name, published),
-            Pieces::Smooth => self.add(name, Activation::Gelu),
-        }
-    }
-
-    fn max_pool(mut self, kernel: usize, stride: usize) -> Self {
-        self.pools += 1;
-        let name = format!("pool{}", self.pools);
-        let [h, w, c] = self.shape;
-        self.shape = [(h - kernel) / stride + 1, (w - kernel) / stride + 1, c];
-        match self.pieces {
-            Pieces::Published => self.add(name, MaxPool2d::new(kernel).stride(stride)),
-            Pieces::Smooth => self.add(name, AvgPool2d::new(kernel).stride(stride)),
-        }
     }
 }
 

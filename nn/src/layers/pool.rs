@@ -16,7 +16,7 @@ macro_rules! without_parameters {
         }
     )*};
 }
-without_parameters!(MaxPool2d, AvgPool2d, GlobalAvgPool, Flatten);
+without_parameters!(MaxPool2d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, Flatten);
 
 /// The largest number of each window and channel: `[N, H, W, C]` to `[N, H', W', C]`, with
 /// `H' = ⌊(H + 2·padding − kernel) / stride⌋ + 1`. Padding never wins; of equal numbers the first
@@ -110,6 +110,17 @@ pub struct GlobalAvgPool;
 impl<T: Float> Module<T> for GlobalAvgPool {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.global_avg_pool()
+    }
+}
+
+/// The largest number of each channel: `[N, H, W, C]` to `[N, C]`. Of equals the first takes the
+/// gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct GlobalMaxPool;
+
+impl<T: Float> Module<T> for GlobalMaxPool {
+    fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        x.max_over(1..3)
     }
 }
 

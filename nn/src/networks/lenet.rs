@@ -1,6 +1,7 @@
 //! LeNet++.
 
-use super::Chain;
+use super::Family;
+use super::chain::Chain;
 use crate::init::{Distribution, Fan, Init};
 use crate::layers::{Conv2d, Flatten, Linear, PRelu, Sequential};
 use engine::Float;
@@ -14,23 +15,35 @@ use engine::Float;
 /// Max-pooling is 2x2 and drops an odd last row, where the authors' framework kept it. Some
 /// versions put a PReLU behind the embedding too; here it stays linear, so that it can point in
 /// every direction alike.
-pub(super) fn plus_plus<T: Float>(mut chain: Chain<T>, width: usize, dim: usize) -> Sequential<T> {
-    for channels in [width, 2 * width, 4 * width] {
-        chain = conv(conv(chain, channels), channels).max_pool(2, 2);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LeNetPlusPlus {
+    /// The channels of the first stage, doubled in each later one.
+    pub width: usize,
+}
+
+impl Family for LeNetPlusPlus {
+    fn layers<T: Float>(self, mut chain: Chain<T>) -> Sequential<T> {
+        for channels in [self.width, 2 * self.width, 4 * self.width] {
+            chain = conv(conv(chain, channels), channels).max_pool(2, 2);
+        }
+        let (inputs, dim) = (chain.shape.iter().product(), chain.dim);
+        let init = Init::Xavier {
+            gain: 1.0,
+            distribution: Distribution::Normal,
+        };
+        chain
+            .add("flatten", Flatten)
+            .add("fc", Linear::new(inputs, dim).init(init))
+            .layers
     }
-    let inputs = chain.shape.iter().product();
-    let init = Init::Xavier {
-        gain: 1.0,
-        distribution: Distribution::Normal,
-    };
-    chain
-        .add("flatten", Flatten)
-        .add("fc", Linear::new(inputs, dim).init(init))
-        .layers
+
+    fn small(self) -> Self {
+        LeNetPlusPlus { width: 4 }
+    }
 }
 
 fn conv<T: Float>(mut chain: Chain<T>, channels: usize) -> Chain<T> {
-    let (n, inputs, channels) = chain.next_convolution(channels);
+    let (n, inputs) = chain.next_convolution(channels);
     let init = Init::Kaiming {
         fan: Fan::In,
         slope: 0.25,

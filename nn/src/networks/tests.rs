@@ -30,12 +30,60 @@ fn the_networks_have_the_published_sizes() {
         + 2 * (24 + 2 * 48 + 2 * 96)
         + 3 * 3 * 96 * 64
         + 2 * 64;
-    for (name, count) in [("lenet++", lenet), ("vgg-mnist", vgg), ("vgg-light", light)] {
+    let narrow = conv(3, 1, 64) + 9 * conv(3, 64, 64) + 2 * 10 * 64 + 3 * 3 * 64 * 256 + 2 * 256;
+    for (name, count) in [
+        ("lenet++", lenet),
+        ("vgg-mnist", vgg),
+        ("vgg-mnist-64", narrow),
+        ("vgg-light", light),
+    ] {
         let (params, net) = built(name, [28, 28, 1], None);
         assert_eq!(params.count(), count, "{name}");
         assert_eq!(net.summary(&params).parameters(), count, "{name}");
         let last = net.summary(&params).rows.pop().unwrap();
         assert_eq!(last.output, Shape::from([net.embedding_dim]), "{name}");
+    }
+}
+
+/// Parameters before the classifier: the totals of torchvision 0.30 less its `fc`, those of
+/// table 6 of He et al. (0.27, 0.46, 0.66, 0.85 and 1.7 million) in full, and for airbench94 the
+/// sum over its layers.
+#[test]
+fn residual_networks_have_the_published_sizes() {
+    for (name, count) in [
+        ("resnet18", 11_689_512 - 513_000),
+        ("resnet34", 21_797_672 - 513_000),
+        ("resnet50", 25_557_032 - 2_049_000),
+        ("resnet20", 269_722 - 650),
+        ("resnet32", 464_154 - 650),
+        ("resnet44", 658_586 - 650),
+        ("resnet56", 853_018 - 650),
+        ("resnet110", 1_727_962 - 650),
+    ] {
+        let (params, net) = built(name, [32, 32, 3], None);
+        assert_eq!(params.count(), count, "{name}");
+        let model = Model::find(name).unwrap();
+        assert_eq!(net.embedding_dim, model.embedding_dim, "{name}");
+    }
+    let (params, _) = built("airbench94", [32, 32, 3], None);
+    let group = |i: usize, o: usize| 9 * (i * o + o * o) + 4 * o;
+    let first = 2 * 2 * 3 * 24 + 24;
+    let groups = group(24, 64) + group(64, 256) + group(256, 256);
+    assert_eq!(params.count(), first + groups);
+}
+
+/// Multiply-adds as others count them, less the classifier: 4.09 and 1.81 billion at 224x224
+/// (torchvision), 40.55 million at 32x32, to which two projections of 1x1 add 131,072 each.
+#[test]
+fn the_work_is_the_published_work() {
+    for (name, size, expected) in [
+        ("resnet50", 224, 4_089_184_256 - 2_048_000),
+        ("resnet18", 224, 1_814_073_344 - 512_000),
+        ("resnet20", 32, 40_551_040 - 640),
+        ("resnet20-b", 32, 40_551_040 - 640 + 2 * 131_072),
+    ] {
+        let (params, net) = built(name, [size, size, 3], None);
+        assert_eq!(net.summary(&params).multiply_adds(), expected, "{name}");
     }
 }
 

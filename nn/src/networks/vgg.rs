@@ -1,49 +1,74 @@
 //! VGG-like networks for small images: every convolution is 3x3 with padding 1, followed by batch
 //! normalisation and ReLU; the embedding is a linear layer followed by batch normalisation.
 //!
-//! The published network has one more ReLU behind the embedding. It is left out, because losses
+//! The published networks have one more ReLU behind the embedding. It is left out, because losses
 //! on the angle need the whole sphere, not only its positive part.
 
-use super::{Chain, Pieces};
-use crate::layers::{Activation, BatchNorm, Conv2d, Flatten, Linear, Sequential};
+use super::Family;
+use super::chain::Chain;
+use crate::layers::{BatchNorm, Flatten, Linear, Sequential};
 use engine::Float;
 
-/// `64 | 64 64 64 | pool | 128 128 128 | pool | 256 256 256 | pool | fc + BN`, pooling 2x2.
-pub(super) fn mnist<T: Float>(chain: Chain<T>, dim: usize) -> Sequential<T> {
-    let mut chain = conv(chain, 64);
-    for channels in [64, 128, 256] {
-        for _ in 0..3 {
-            chain = conv(chain, channels);
+/// The networks of Liu et al. 2016 (L-Softmax), table 1:
+/// one convolution, then three stages, each followed by 2x2 max-pooling, then the embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Vgg {
+    /// The convolutions of a stage.
+    pub convolutions: usize,
+    /// The channels of the stages; the convolution before them has those of the first.
+    pub widths: [usize; 3],
+}
+
+impl Family for Vgg {
+    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+        let mut chain = chain.conv_bn_relu(self.widths[0], 3);
+        for width in self.widths {
+            for _ in 0..self.convolutions {
+                chain = chain.conv_bn_relu(width, 3);
+            }
+            chain = chain.max_pool(2, 2);
         }
-        chain = chain.max_pool(2, 2);
+        embedding(chain)
     }
-    embedding(chain, dim)
-}
 
-/// `24 | pool | 48 48 | pool | 96 96 | pool | fc + BN`; the first two pools are 2x2, the last one
-/// 3x3 with stride 2, which covers the 7x7 pixels that are left of MNIST.
-pub(super) fn light<T: Float>(chain: Chain<T>, dim: usize) -> Sequential<T> {
-    let chain = conv(chain, 24).max_pool(2, 2);
-    let chain = conv(conv(chain, 48), 48).max_pool(2, 2);
-    let chain = conv(conv(chain, 96), 96).max_pool(3, 2);
-    embedding(chain, dim)
-}
-
-fn conv<T: Float>(mut chain: Chain<T>, channels: usize) -> Chain<T> {
-    let (n, inputs, channels) = chain.next_convolution(channels);
-    let layer = Conv2d::new(inputs, channels, 3).padding(1).bias(false);
-    let chain = chain.add(format!("conv{n}"), layer);
-    let norm = BatchNorm::new(channels);
-    match chain.pieces {
-        Pieces::Published => chain.add(format!("bn{n}"), norm.relu()),
-        Pieces::Smooth => chain
-            .add(format!("bn{n}"), norm)
-            .add(format!("act{n}"), Activation::Gelu),
+    fn small(self) -> Self {
+        Vgg {
+            convolutions: 1,
+            widths: [4, 6, 8],
+        }
     }
 }
 
-fn embedding<T: Float>(chain: Chain<T>, dim: usize) -> Sequential<T> {
-    let inputs = chain.shape.iter().product();
+/// For the published `width` of 24:
+///
+/// ```text
+/// 24 | pool | 48 48 | pool | 96 96 | pool | fc + BN
+/// ```
+///
+/// The first two pools are 2x2, the last one 3x3 with stride 2, which covers the 7x7 pixels that
+/// are left of MNIST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Light {
+    /// The channels of the first stage, doubled in each later one.
+    pub width: usize,
+}
+
+impl Family for Light {
+    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+        let [a, b, c] = [1, 2, 4].map(|n| n * self.width);
+        let chain = chain.conv_bn_relu(a, 3).max_pool(2, 2);
+        let chain = chain.conv_bn_relu(b, 3).conv_bn_relu(b, 3).max_pool(2, 2);
+        let chain = chain.conv_bn_relu(c, 3).conv_bn_relu(c, 3).max_pool(3, 2);
+        embedding(chain)
+    }
+
+    fn small(self) -> Self {
+        Light { width: 3 }
+    }
+}
+
+fn embedding<T: Float>(chain: Chain<T>) -> Sequential<T> {
+    let (inputs, dim) = (chain.shape.iter().product(), chain.dim);
     chain
         .add("flatten", Flatten)
         .add("fc", Linear::new(inputs, dim).bias(false))

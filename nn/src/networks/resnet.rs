@@ -1,0 +1,102 @@
+//! Residual networks (He et al. 2016, arXiv:1512.03385).
+//!
+//! The parameters have the names of torchvision: `layer2.0.conv1.weight`; only a projection is
+//! called `shortcut.conv` and `shortcut.bn` where torchvision has `downsample.0` and `.1`.
+
+use super::Family;
+use super::chain::Chain;
+use crate::init::Init;
+use crate::layers::{BasicBlock, Bottleneck, Conv2d, Sequential, Shortcut};
+use engine::Float;
+
+/// A stem, then stages of residual blocks, then the mean of each channel. The first block of
+/// every stage but the first halves the image, and every stage doubles the channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ResNet {
+    /// What comes before the blocks.
+    pub stem: Stem,
+    /// What the stages are made of.
+    pub block: Block,
+    /// The channels of the stem and of the first stage.
+    pub width: usize,
+    /// The blocks of each stage.
+    pub blocks: &'static [usize],
+}
+
+/// The beginning of a residual network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stem {
+    /// A 3x3 convolution: the size stays.
+    Cifar,
+    /// A 7x7 convolution with stride 2 and 3x3 max-pooling with stride 2: a quarter of the size.
+    ImageNet,
+}
+
+/// A kind of residual block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Block {
+    /// [`BasicBlock`].
+    Basic(Shortcut),
+    /// [`Bottleneck`].
+    Bottleneck,
+}
+
+impl Family for ResNet {
+    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+        let mut chain = stem(chain, self.stem, self.width);
+        let activation = chain.relu();
+        for (stage, &blocks) in self.blocks.iter().enumerate() {
+            let width = self.width << stage;
+            for n in 0..blocks {
+                let stride = if stage > 0 && n == 0 { 2 } else { 1 };
+                let name = format!("layer{}.{n}", stage + 1);
+                let inputs = chain.shape[2];
+                chain = match self.block {
+                    Block::Basic(shortcut) => {
+                        chain.shape[2] = width;
+                        let block = BasicBlock::new(inputs, width).stride(stride);
+                        chain.add(name, block.shortcut(shortcut).activation(activation))
+                    }
+                    Block::Bottleneck => {
+                        chain.shape[2] = Bottleneck::EXPANSION * width;
+                        let block = Bottleneck::new(inputs, width).stride(stride);
+                        chain.add(name, block.activation(activation))
+                    }
+                };
+            }
+        }
+        chain.mean_embedding()
+    }
+
+    fn small(self) -> Self {
+        // Projections, and blocks whose shortcut is the identity.
+        let blocks: &[usize] = match self.block {
+            Block::Basic(_) => &[1, 2],
+            Block::Bottleneck => &[2, 1],
+        };
+        ResNet {
+            width: 3,
+            blocks,
+            ..self
+        }
+    }
+}
+
+/// The stem, `conv1` and `bn1`.
+fn stem<T: Float>(mut chain: Chain<T>, stem: Stem, width: usize) -> Chain<T> {
+    let (_, inputs) = chain.next_convolution(width);
+    let conv = |kernel: usize, stride| {
+        Conv2d::new(inputs, width, kernel)
+            .padding(kernel / 2)
+            .stride(stride)
+            .bias(false)
+            .init(Init::HE_FAN_OUT)
+    };
+    match stem {
+        Stem::Cifar => chain.add("conv1", conv(3, 1)).bn_relu("1".into()),
+        Stem::ImageNet => chain
+            .add("conv1", conv(7, 2))
+            .bn_relu("1".into())
+            .padded_max_pool(3, 2, 1),
+    }
+}
