@@ -1,5 +1,6 @@
 //! One file per subcommand.
 
+pub mod bench;
 pub mod gradcheck;
 pub mod loss;
 pub mod model;

@@ -1,6 +1,7 @@
 //! The library behind the program `hypersphere`: configurations, training, run directories,
 //! pictures. The program itself only parses the command line and prints errors.
 
+pub mod bench;
 pub mod cli;
 pub mod commands;
 pub mod config;

@@ -6,6 +6,7 @@ pub mod depthwise;
 pub mod direct;
 pub mod gemm;
 pub mod norm;
+pub mod peak;
 pub mod reduce;
 pub mod simd;
 pub mod tile;

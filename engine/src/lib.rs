@@ -57,6 +57,7 @@
 //! | [`Params`] | all parameters in one flat slice |
 //! | [`pool`] | buffers that return themselves |
 //! | [`par`] | the only file that names rayon; the same bits on any number of threads |
+//! | [`profile`], [`peak`] | where the time goes; what the processor can do |
 //! | [`rng`] | random numbers as a function of a key |
 
 pub mod error;
@@ -68,6 +69,7 @@ pub mod ops;
 pub mod par;
 pub mod params;
 pub mod pool;
+pub mod profile;
 pub mod rng;
 mod shape;
 mod tensor;
@@ -75,6 +77,8 @@ mod var;
 
 pub use error::{Error, Result};
 pub use float::Float;
+pub use kernels::peak;
+pub use kernels::simd::Isa;
 pub use op::{Op, Registered};
 pub use ops::OPERATIONS;
 pub use params::{BufferId, Param, ParamId, Params};

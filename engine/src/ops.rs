@@ -19,7 +19,7 @@ mod shape;
 mod softmax;
 
 pub use arithmetic::{Add, Div, Mul, PRelu, Pointwise2, Sub};
-pub use conv::Conv2d;
+pub use conv::{Algorithm, Conv2d, Pass};
 pub use distance::{L2Normalize, PairwiseCosine, PairwiseDistance, RowNorms};
 pub use dropout::Dropout;
 pub use index::{Pick, Rows};

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::float::Float;
 use crate::op::Registered;
 use crate::params::{Params, Slot};
+use crate::profile::{Direction, timed};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
@@ -107,9 +108,10 @@ pub fn apply_and_look<T: Float, O: Registered<N>, const N: usize>(
     inputs: [&Var<T>; N],
     look: impl FnOnce(&O::Saved<T>),
 ) -> Result<Var<T>> {
-    let (value, saved) = op
-        .forward(inputs.map(|v| &v.value))
-        .map_err(|e| name_parameters(e, &inputs))?;
+    let (value, saved) = timed(O::NAME, Direction::Forward, || {
+        op.forward(inputs.map(|v| &v.value))
+    })
+    .map_err(|e| name_parameters(e, &inputs))?;
     look(&saved);
     let need = inputs.map(|v| v.node.is_some());
     if !need.contains(&true) {
@@ -117,7 +119,10 @@ pub fn apply_and_look<T: Float, O: Registered<N>, const N: usize>(
     }
     let shapes = inputs.map(Var::shape);
     let backward: Backward<T> = Box::new(move |dy, emit| {
-        for (i, dx) in op.backward(saved, dy, need).into_iter().enumerate() {
+        let gradients = timed(O::NAME, Direction::Backward, || {
+            op.backward(saved, dy, need)
+        });
+        for (i, dx) in gradients.into_iter().enumerate() {
             if !need[i] {
                 continue;
             }

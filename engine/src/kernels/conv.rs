@@ -54,6 +54,17 @@ pub enum Algorithm {
     Winograd,
 }
 
+impl Algorithm {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Depthwise => "depthwise",
+            Algorithm::Direct => "direct",
+            Algorithm::Winograd => "winograd",
+        }
+    }
+}
+
 impl Geometry {
     /// The way that a product is computed: by the shape, unless `HYPERSPHERE_CONV` says `direct`,
     /// or `winograd` for wherever that applies.

@@ -60,6 +60,10 @@ pub struct Outer<'a, T> {
     pub add: bool,
 }
 
+/// Terms of [`Outer`] summed at a time: their rows of the right operand stay in the first-level
+/// cache while the tiles go down the rows of the left one.
+const TERMS: usize = 64;
+
 /// The loops of one instruction set.
 pub struct Kernels<T: 'static> {
     /// Which one.
@@ -89,7 +93,17 @@ impl<T> Kernels<T> {
     /// As for [`inner`](Kernels::inner).
     pub unsafe fn outer(&self, args: &Outer<'_, T>) {
         debug_assert!(args.columns <= self.width);
-        unsafe { (self.outer)(args) }
+        for (part, terms) in args.terms.chunks(TERMS).enumerate() {
+            let skipped = part * TERMS * args.b_stride;
+            unsafe {
+                (self.outer)(&Outer {
+                    terms,
+                    b: args.b.add(skipped),
+                    add: args.add || part > 0,
+                    ..*args
+                });
+            }
+        }
     }
 }
 

@@ -169,15 +169,21 @@ where
 {
     unsafe {
         let tail = t.channels % V::LANES;
+        let whole = t.to_size == [O; 2] && t.bias.is_none();
         for image in 0..t.count {
-            let (from, to) = (t.from.add(image * t.from_next), t.to.add(image * t.to_next));
+            let from = t.from.add(image * t.from_next);
+            let to = t.to.add(image * t.to_next);
             let mut c = 0;
             while c + V::LANES <= t.channels {
-                vector::<V, E, L, I, O>(t, from.add(c), to.add(c), c, 0);
+                if whole {
+                    vector::<V, E, L, I, O, true>(t, from.add(c), to.add(c), c, 0);
+                } else {
+                    vector::<V, E, L, I, O, false>(t, from.add(c), to.add(c), c, 0);
+                }
                 c += V::LANES;
             }
             if tail != 0 {
-                vector::<V, E, L, I, O>(t, from.add(c), to.add(c), c, tail);
+                vector::<V, E, L, I, O, false>(t, from.add(c), to.add(c), c, tail);
             }
         }
     }
@@ -195,8 +201,9 @@ unsafe fn load<V: Vector>(from: *const V::Element, tail: usize) -> V {
 }
 
 /// One vector of channels of one image, from channel `c` on; `tail` of its lanes, unless 0.
+/// `WHOLE` says that every pixel is written, and no bias added: what the loops are unrolled for.
 #[inline(always)]
-unsafe fn vector<V, E, L, const I: usize, const O: usize>(
+unsafe fn vector<V, E, L, const I: usize, const O: usize, const WHOLE: bool>(
     t: &Transform<'_, E>,
     from: *const E,
     to: *mut E,
@@ -219,20 +226,20 @@ unsafe fn vector<V, E, L, const I: usize, const O: usize>(
                 row[j] = x;
             }
         }
+        let [height, width] = if WHOLE { [O; 2] } else { t.to_size };
         let bias = match t.bias {
-            Some(bias) => load(bias.as_ptr().add(c), tail),
-            None => V::zero(),
+            Some(bias) if !WHOLE => load(bias.as_ptr().add(c), tail),
+            _ => V::zero(),
         };
-        for (i, row) in rows.into_iter().enumerate().take(t.to_size[0]) {
-            for (j, x) in L::map(row).into_iter().enumerate().take(t.to_size[1]) {
-                let to = to.add(i * t.to_steps[0] + j * t.to_steps[1]);
-                let x = match t.bias {
-                    Some(_) => x.add(bias),
-                    None => x,
-                };
-                match tail {
-                    0 => x.store(to),
-                    _ => x.store_first(to, tail),
+        for (i, row) in rows.into_iter().enumerate() {
+            for (j, x) in L::map(row).into_iter().enumerate() {
+                if WHOLE || (i < height && j < width) {
+                    let to = to.add(i * t.to_steps[0] + j * t.to_steps[1]);
+                    match tail {
+                        _ if WHOLE => x.store(to),
+                        0 => x.add(bias).store(to),
+                        _ => x.add(bias).store_first(to, tail),
+                    }
                 }
             }
         }

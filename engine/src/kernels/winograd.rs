@@ -128,13 +128,13 @@ impl Tiling {
         })
     }
 
-    /// Transforms the patches of `tiles`: to `[values, step / channels, channels]`.
+    /// Transforms the patches of `tiles`: to `[values, tiles, channels]`, values `step` apart.
     fn reach<T: Float>(&self, x: Images<'_, T>, tiles: Range<usize>, to: *mut T, step: usize) {
         let padding = self.padding.map(|p| p as isize);
         self.transform(Map::Reach, x, padding, tiles, to, step);
     }
 
-    /// Transforms the output tiles `tiles` of `dy`: to `[values, step / channels, channels]`.
+    /// Transforms the output tiles `tiles` of `dy`: to `[values, tiles, channels]`, values `step` apart.
     fn evaluate<T: Float>(&self, dy: Images<'_, T>, tiles: Range<usize>, to: *mut T, step: usize) {
         self.transform(Map::Evaluate, dy, [0, 0], tiles, to, step);
     }
@@ -198,6 +198,7 @@ impl Tiling {
     unsafe fn interpolate<T: Float>(
         &self,
         products: &[T],
+        step: usize,
         tiles: Range<usize>,
         columns: Range<usize>,
         o: usize,
@@ -205,8 +206,7 @@ impl Tiling {
         y: *mut T,
     ) {
         let channels = columns.len();
-        let step = tiles.len() * channels;
-        assert_eq!(products.len(), VALUES * step);
+        assert!(products.len() >= VALUES * step && step >= tiles.len() * channels);
         let [height, width] = self.output;
         for run in self.runs(tiles) {
             let [rows, last] = std::array::from_fn(|a| {
@@ -256,6 +256,7 @@ impl Tiling {
         y: &mut [T],
     ) {
         let (kernels, c) = (T::kernels(), x.channels);
+        let step_of_kernel = spread::<T>(c * o);
         let block = self.block(c + o).min(self.tiles().max(1));
         let blocks = self.tiles().div_ceil(block);
         // Few blocks are cut by output channels too, at the price of transforming the input
@@ -270,24 +271,28 @@ impl Tiling {
             let tiles = at..(at + block).min(self.tiles());
             let columns = columns..(columns + part).min(o);
             let count = tiles.len();
-            let mut reached = Buffer::stale(VALUES * count * c);
-            self.reach(x, tiles.clone(), reached.as_mut_ptr(), count * c);
-            let mut products = Buffer::<T>::stale(VALUES * count * columns.len());
+            let step = spread::<T>(count * c);
+            let mut reached = Buffer::stale(VALUES * step);
+            self.reach(x, tiles.clone(), reached.as_mut_ptr(), step);
+            let step_out = spread::<T>(count * columns.len());
+            let mut products = Buffer::<T>::stale(VALUES * step_out);
             let rows: Vec<usize> = (0..count).map(|t| t * c).collect();
             let outputs: Vec<usize> = (0..count).map(|t| t * columns.len()).collect();
             for value in 0..VALUES {
                 for first in columns.clone().step_by(kernels.width) {
-                    let offset = value * count * columns.len() + first - columns.start;
+                    let offset = value * step_out + first - columns.start;
                     for depth in (0..c).step_by(DEPTH) {
                         // SAFETY: `reached`, `kernel` and `products` hold `[count, c]`, `[c, o]`
                         // and `[count, columns]` for each value.
                         unsafe {
                             kernels.inner(&Inner {
-                                a: reached.as_ptr().add(value * count * c),
+                                a: reached.as_ptr().add(value * step),
                                 rows: &rows,
                                 segments: &[depth],
                                 length: DEPTH.min(c - depth),
-                                b: kernel.as_ptr().add((value * c + depth) * o + first),
+                                b: kernel
+                                    .as_ptr()
+                                    .add(value * step_of_kernel + depth * o + first),
                                 b_stride: o,
                                 c: products.as_mut_ptr().add(offset),
                                 c_rows: &outputs,
@@ -299,7 +304,7 @@ impl Tiling {
                 }
             }
             // SAFETY: each task has its own tiles and columns of `y`.
-            unsafe { self.interpolate(&products, tiles, columns, o, bias, y.start()) }
+            unsafe { self.interpolate(&products, step_out, tiles, columns, o, bias, y.start()) }
         });
     }
 }
@@ -320,6 +325,14 @@ struct Images<'a, T> {
     data: &'a [T],
     size: [usize; 2],
     channels: usize,
+}
+
+/// The distance between values that are `elements` long: whole cache lines, an odd number of
+/// them. A power of two would map the same element of all 36 values to one set of the first-level
+/// cache, which holds eight.
+fn spread<T: Float>(elements: usize) -> usize {
+    let line = 64 / size_of::<T>();
+    (elements.div_ceil(line) | 1) * line
 }
 
 /// Elements of a task's transformed values.
@@ -352,7 +365,8 @@ fn copy_band<T: Float>(
 
 /// The kernel's transform `[values, c, o]` of weights `[r, r, c, o]`.
 fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> Buffer<T> {
-    let mut to = Buffer::<T>::stale(VALUES * c * o);
+    let step = spread::<T>(c * o);
+    let mut to = Buffer::<T>::stale(VALUES * step);
     let shared = SharedMut::new(&mut to);
     par::each(c, |i| {
         // SAFETY: each task reads and writes the rows of one input channel.
@@ -366,7 +380,7 @@ fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> Buffer
                 from: w.as_ptr().add(i * o),
                 from_steps: [r * c * o, c * o],
                 to: shared.start().add(i * o),
-                to_steps: [POINTS * c * o, c * o],
+                to_steps: [POINTS * step, step],
                 to_size: [POINTS; 2],
                 channels: o,
                 bias: None,
@@ -410,9 +424,10 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     let block = par::task_size(24, 1);
     let batch = (SHARED_CACHE / (VALUES * (c + o))).max(64).div_ceil(block) * block;
     let batch = batch.min(tiling.tiles().max(1));
-    let mut sums = Buffer::filled(VALUES * c * o, T::ZERO);
-    let mut patches = Buffer::<T>::stale(VALUES * batch * c);
-    let mut tiles_of_dy = Buffer::<T>::stale(VALUES * batch * o);
+    let steps = [batch * c, batch * o, c * o].map(spread::<T>);
+    let mut sums = Buffer::filled(VALUES * steps[2], T::ZERO);
+    let mut patches = Buffer::<T>::stale(VALUES * steps[0]);
+    let mut tiles_of_dy = Buffer::<T>::stale(VALUES * steps[1]);
     let panels = o.div_ceil(kernels.width);
     for first in (0..tiling.tiles()).step_by(batch) {
         let all = first..(first + batch).min(tiling.tiles());
@@ -426,31 +441,27 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
             // SAFETY: each task has its own tiles of every value.
             let [patches, tiles_of_dy] =
                 unsafe { [to[0].start().add(at * c), to[1].start().add(at * o)] };
-            tiling.reach(g.images(x), tiles.clone(), patches, batch * c);
-            tiling.evaluate(g.gradients(dy), tiles, tiles_of_dy, batch * o);
+            tiling.reach(g.images(x), tiles.clone(), patches, steps[0]);
+            tiling.evaluate(g.gradients(dy), tiles, tiles_of_dy, steps[1]);
         });
         let (patches, tiles_of_dy) = (&*patches, &*tiles_of_dy);
         let terms: Vec<usize> = (0..all.len()).map(|t| t * c).collect();
         let shared = SharedMut::new(&mut sums);
         par::each(VALUES * panels, |task| {
             let (value, column) = (task / panels, task % panels * kernels.width);
-            for depth in (0..terms.len()).step_by(DEPTH) {
-                // SAFETY: each task has its own value and columns of the sums.
-                unsafe {
-                    kernels.outer(&Outer {
-                        a: patches.as_ptr().add(value * batch * c),
-                        terms: &terms[depth..(depth + DEPTH).min(terms.len())],
-                        rows: c,
-                        b: tiles_of_dy
-                            .as_ptr()
-                            .add((value * batch + depth) * o + column),
-                        b_stride: o,
-                        c: shared.start().add(value * c * o + column),
-                        c_stride: o,
-                        columns: kernels.width.min(o - column),
-                        add: true,
-                    });
-                }
+            // SAFETY: each task has its own value and columns of the sums.
+            unsafe {
+                kernels.outer(&Outer {
+                    a: patches.as_ptr().add(value * steps[0]),
+                    terms: &terms,
+                    rows: c,
+                    b: tiles_of_dy.as_ptr().add(value * steps[1] + column),
+                    b_stride: o,
+                    c: shared.start().add(value * steps[2] + column),
+                    c_stride: o,
+                    columns: kernels.width.min(o - column),
+                    add: true,
+                });
             }
         });
     }
@@ -466,7 +477,7 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
                 from_next: 0,
                 to_next: 0,
                 from: sums.as_ptr().add(i * o),
-                from_steps: [POINTS * cells, cells],
+                from_steps: [POINTS * steps[2], steps[2]],
                 to: dw.start().add(i * o),
                 to_steps: [r * cells, cells],
                 to_size: [r; 2],

@@ -4,6 +4,7 @@ use crate::error::{BadOperands, Result};
 use crate::float::Float;
 use crate::gradcheck::{Case, Gen};
 use crate::kernels::conv::{self, Geometry};
+pub use crate::kernels::conv::{Algorithm, Pass};
 use crate::kernels::reduce;
 use crate::op::Op;
 use crate::shape::Shape;
@@ -58,6 +59,14 @@ impl Conv2d {
     pub fn output_shape(&self, x: Shape, w: Shape) -> Result<Shape> {
         let g = self.geometry(x, w, None)?;
         Ok([g.n, g.output[0], g.output[1], g.o].into())
+    }
+
+    /// The way that a product of the convolution is computed.
+    ///
+    /// # Errors
+    /// If the shapes do not fit together.
+    pub fn algorithm(&self, x: Shape, w: Shape, pass: Pass) -> Result<Algorithm> {
+        Ok(self.geometry(x, w, None)?.algorithm(pass))
     }
 
     fn geometry(&self, x: Shape, w: Shape, bias: Option<Shape>) -> Result<Geometry> {
