@@ -1,6 +1,7 @@
 //! The two types the engine computes in. Training runs in `f32`; gradient checks run the very
 //! same code in `f64`.
 
+use crate::kernels::elementary;
 use crate::kernels::simd::Isa;
 use crate::kernels::tile::{self, Kernels};
 use crate::kernels::transform::{self, Transform};
@@ -103,7 +104,7 @@ pub trait Float:
 }
 
 macro_rules! float {
-    ($t:ident, $erf:ident, $kernels:ident) => {
+    ($t:ident, $exp:path, $erf:path, $kernels:ident) => {
         impl Float for $t {
             const NAME: &'static str = stringify!($t);
             const ZERO: Self = 0.0;
@@ -132,10 +133,14 @@ macro_rules! float {
                 // SAFETY: the active instruction set is available; the rest is the caller's.
                 unsafe { transform::$kernels(Isa::active())(transform) }
             }
-            float!(@forward $t: exp exp_m1 ln ln_1p sqrt abs tanh sin cos acos);
+            #[inline(always)]
+            fn exp(self) -> Self {
+                $exp(self)
+            }
+            float!(@forward $t: exp_m1 ln ln_1p sqrt abs tanh sin cos acos);
             #[inline(always)]
             fn erf(self) -> Self {
-                libm::$erf(self)
+                $erf(self)
             }
             #[inline(always)]
             fn powi(self, n: i32) -> Self {
@@ -162,5 +167,5 @@ macro_rules! float {
         }
     )*};
 }
-float!(f32, erff, for_f32);
-float!(f64, erf, for_f64);
+float!(f32, elementary::exp, elementary::erf, for_f32);
+float!(f64, f64::exp, libm::erf, for_f64);

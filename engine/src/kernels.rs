@@ -4,6 +4,7 @@ pub mod broadcast;
 pub mod conv;
 pub mod depthwise;
 pub mod direct;
+pub mod elementary;
 pub mod gemm;
 pub mod norm;
 pub mod peak;

@@ -5,6 +5,7 @@
 //! with `try_`, as one that returns its error) and enters it into [`OPERATIONS`], the table
 //! behind the gradient check.
 
+mod activation;
 mod arithmetic;
 mod conv;
 mod distance;
@@ -18,7 +19,8 @@ mod reduce;
 mod shape;
 mod softmax;
 
-pub use arithmetic::{Add, Div, Mul, PRelu, Pointwise2, Sub};
+pub use activation::{AddRelu, PRelu};
+pub use arithmetic::{Add, Div, Mul, Pointwise2, Sub};
 pub use conv::{Algorithm, Conv2d, Pass};
 pub use distance::{L2Normalize, PairwiseCosine, PairwiseDistance, RowNorms};
 pub use dropout::Dropout;
@@ -96,8 +98,12 @@ operations! {
         div try_div (self, other) = Div;
     }
     PRelu[2] {
-        /// x where positive, else slope · x; `slope` is broadcast, so `[C]` is one per channel.
+        /// x where positive, else slope · x, with a slope per channel, `[C]`, or one for all.
         prelu try_prelu (self, slope) = PRelu;
+    }
+    AddRelu[2] {
+        /// `max(self + other, 0)` of one shape: the end of a residual block.
+        add_relu try_add_relu (self, other) = AddRelu;
     }
     Affine[1] {
         /// `scale · x + shift`. Also `&x * 2.0`, `&x + 1.0`, `1.0 - &x`, `-&x`.

@@ -36,7 +36,12 @@ impl Isa {
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => {
-                is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq")
+                // All of them: the server processors that have the first have the others.
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("fma")
             }
             #[allow(unreachable_patterns)]
             _ => false,
@@ -66,6 +71,47 @@ impl Isa {
         })
     }
 }
+
+/// Compiles a function once for each instruction set, and calls the one in use. For plain loops
+/// that the compiler vectorises by itself; the same operations in the same order, so the bits do
+/// not depend on the instruction set.
+///
+/// What the loop calls must be inlined, or it is compiled without the instruction set: methods
+/// and functions marked `#[inline(always)]`, and small closures.
+macro_rules! per_isa {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$($g:ident: $bound:path),*>(
+        $($arg:ident: $type:ty),* $(,)?
+    ) $body:block) => {
+        $(#[$meta])*
+        $vis fn $name<$($g: $bound),*>($($arg: $type),*) {
+            #[inline(always)]
+            fn plain<$($g: $bound),*>($($arg: $type),*) $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512dq,avx512bw,avx512vl,fma")]
+            fn avx512<$($g: $bound),*>($($arg: $type),*) {
+                plain($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2<$($g: $bound),*>($($arg: $type),*) {
+                plain($($arg),*)
+            }
+
+            match $crate::kernels::simd::Isa::active() {
+                // SAFETY: the active instruction set is available.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                _ => plain($($arg),*),
+            }
+        }
+    };
+}
+pub(crate) use per_isa;
 
 /// A register full of numbers.
 ///

@@ -191,14 +191,14 @@ impl Tiling {
         }
     }
 
-    /// Transforms the products `[values, tiles, o]` of `tiles` back into the pixels of `y`.
+    /// Transforms the products of `tiles`, `[values, tiles, columns]` with values a step apart,
+    /// back into the channels `columns` of the `o` channels of `y`.
     ///
     /// # Safety
     /// `y` must hold all images, and nobody else may touch the tiles.
     unsafe fn interpolate<T: Float>(
         &self,
-        products: &[T],
-        step: usize,
+        (products, step): (&[T], usize),
         tiles: Range<usize>,
         columns: Range<usize>,
         o: usize,
@@ -304,7 +304,7 @@ impl Tiling {
                 }
             }
             // SAFETY: each task has its own tiles and columns of `y`.
-            unsafe { self.interpolate(&products, step_out, tiles, columns, o, bias, y.start()) }
+            unsafe { self.interpolate((&products, step_out), tiles, columns, o, bias, y.start()) }
         });
     }
 }

@@ -181,29 +181,6 @@ impl Pointwise2 for Div {
     }
 }
 
-/// y = x if x > 0, else slope·x;  ∂y/∂x = 1 or slope, ∂y/∂slope = 0 or x  (He et al. 2015)
-#[derive(Clone, Debug)]
-pub struct PRelu;
-impl Pointwise2 for PRelu {
-    const NAME: &'static str = "prelu";
-    const READS: bool = true;
-    fn f<T: Float>(&self, x: T, slope: T) -> T {
-        if x > T::ZERO { x } else { slope * x }
-    }
-    fn da<T: Float>(&self, x: T, slope: T) -> T {
-        if x > T::ZERO { T::ONE } else { slope }
-    }
-    fn db<T: Float>(&self, x: T, _: T) -> T {
-        if x > T::ZERO { T::ZERO } else { x }
-    }
-    fn cases(g: &mut Gen) -> Vec<Case<Self, 2>> {
-        cases(g, PRelu, |g, operand, s| match operand {
-            0 => g.away_from(&[0.0], 0.1, s),
-            _ => g.normal(s),
-        })
-    }
-}
-
 /// `&a + &b`, `a + &b`, … and the same with a number on either side.
 macro_rules! operator {
     ($trait:ident $method:ident, $op:expr, |$k:ident| right: [$rs:expr, $rt:expr]) => {

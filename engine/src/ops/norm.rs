@@ -52,9 +52,10 @@ pub struct RunningStats {
 /// ones.
 pub struct BatchNormSaved<T: Float> {
     x: Tensor<T>,
-    /// The output, for the mask of the ReLU.
-    y: Option<Tensor<T>>,
-    gamma: Tensor<T>,
+    /// γ / √(σ² + ε) and β − μ γ / √(σ² + ε): what forward computed with, and what tells where
+    /// the ReLU let something through.
+    scale: Vec<T>,
+    shift: Vec<T>,
     /// The mean of each channel that was subtracted, `[C]`.
     pub mean: Tensor<T>,
     /// The (biased) variance of each channel that was divided by, `[C]`.
@@ -112,8 +113,8 @@ impl Op<3> for BatchNorm {
         norm::scale_shift(x.data(), &scale, &shift, self.relu, y.data_mut());
         let saved = BatchNormSaved {
             x: x.clone(),
-            y: self.relu.then(|| y.clone()),
-            gamma: gamma.clone(),
+            scale,
+            shift,
             mean,
             variance,
             inverse,
@@ -129,26 +130,34 @@ impl Op<3> for BatchNorm {
         need: [bool; 3],
     ) -> [Option<Tensor<T>>; 3] {
         let c = dy.shape().last();
-        let BatchNormSaved { x, y, mean, .. } = &saved;
-        if let Some(y) = y {
-            dy.zip_assign(y, |dy, y| if y > T::ZERO { dy } else { T::ZERO });
-        }
+        let BatchNormSaved {
+            x,
+            scale,
+            shift,
+            mean,
+            ..
+        } = &saved;
         let inverse = saved.inverse.data();
+        let mask = self.relu.then_some(norm::Mask { scale, shift });
         // Σ g and Σ g (x − μ); x̂ is (x − μ) times the inverse deviation.
-        let (sum, moment) = norm::gradient_sums(x.data(), mean.data(), dy.data(), c);
+        let (sum, moment) = norm::gradient_sums(x.data(), mean.data(), mask, dy.data());
         let dgamma = Tensor::from_fn([c], |i| moment.data()[i] * inverse[i]);
         let dx = need[0].then(|| {
-            let scale: Vec<T> = (0..c).map(|i| saved.gamma.data()[i] * inverse[i]).collect();
+            // The formula above as a multiple of g, a multiple of x, and a constant.
             let m = T::of(saved.rows as f64);
-            let (mut from_sum, mut from_moment) = (vec![T::ZERO; c], vec![T::ZERO; c]);
+            let (mut of_x, mut constant) = (vec![T::ZERO; c], vec![T::ZERO; c]);
             if self.running.is_none() {
                 for i in 0..c {
-                    from_sum[i] = sum.data()[i] / m;
-                    from_moment[i] = moment.data()[i] * inverse[i] * inverse[i] / m;
+                    of_x[i] = -scale[i] * inverse[i] * inverse[i] * moment.data()[i] / m;
+                    constant[i] = -scale[i] * sum.data()[i] / m - of_x[i] * mean.data()[i];
                 }
             }
-            let constants = [mean.data(), &scale, &from_sum, &from_moment];
-            norm::grad_input(x.data(), constants, dy.data_mut());
+            let affine = norm::Affine {
+                of_g: scale,
+                of_x: &of_x,
+                constant: &constant,
+            };
+            norm::grad_input(x.data(), affine, mask, dy.data_mut());
             dy
         });
         [dx, need[1].then_some(dgamma), need[2].then_some(sum)]

@@ -3,7 +3,9 @@
 use crate::error::Result;
 use crate::float::Float;
 use crate::gradcheck::{Case, Gen};
+use crate::kernels::simd::per_isa;
 use crate::op::Op;
+use crate::par;
 use crate::tensor::Tensor;
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 use std::fmt::Debug;
@@ -36,7 +38,10 @@ impl<P: Pointwise> Op<1> for P {
     type Saved<T: Float> = Tensor<T>;
 
     fn forward<T: Float>(&self, [x]: [&Tensor<T>; 1]) -> Result<(Tensor<T>, Tensor<T>)> {
-        let y = x.map(|x| self.f(x));
+        let mut y = Tensor::stale(x.shape());
+        par::chunks(y.data_mut(), par::task_size(par::CHEAP, 1), |start, y| {
+            apply(self, &x.data()[start..start + y.len()], y);
+        });
         let saved = match P::READS {
             Reads::X => x.clone(),
             Reads::Y => y.clone(),
@@ -50,12 +55,30 @@ impl<P: Pointwise> Op<1> for P {
         mut dy: Tensor<T>,
         _: [bool; 1],
     ) -> [Option<Tensor<T>>; 1] {
-        dy.zip_assign(&saved, |dy, v| dy * self.df(v));
+        par::chunks(dy.data_mut(), par::task_size(par::CHEAP, 1), |start, dy| {
+            apply_derivative(self, &saved.data()[start..start + dy.len()], dy);
+        });
         [Some(dy)]
     }
 
     fn cases(g: &mut Gen) -> Vec<Case<Self, 1>> {
         P::cases(g)
+    }
+}
+
+per_isa! {
+    fn apply<P: Pointwise, T: Float>(p: &P, x: &[T], y: &mut [T]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y = p.f(x);
+        }
+    }
+}
+
+per_isa! {
+    fn apply_derivative<P: Pointwise, T: Float>(p: &P, v: &[T], dy: &mut [T]) {
+        for (dy, &v) in dy.iter_mut().zip(v) {
+            *dy *= p.df(v);
+        }
     }
 }
 
@@ -73,9 +96,11 @@ pub struct Affine {
 impl Pointwise for Affine {
     const NAME: &'static str = "affine";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         T::of(self.scale) * x + T::of(self.shift)
     }
+    #[inline(always)]
     fn df<T: Float>(&self, _: T) -> T {
         T::of(self.scale)
     }
@@ -94,9 +119,11 @@ pub struct Recip;
 impl Pointwise for Recip {
     const NAME: &'static str = "recip";
     const READS: Reads = Reads::Y;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         T::ONE / x
     }
+    #[inline(always)]
     fn df<T: Float>(&self, y: T) -> T {
         -(y * y)
     }
@@ -111,9 +138,11 @@ pub struct Exp;
 impl Pointwise for Exp {
     const NAME: &'static str = "exp";
     const READS: Reads = Reads::Y;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.exp()
     }
+    #[inline(always)]
     fn df<T: Float>(&self, y: T) -> T {
         y
     }
@@ -128,9 +157,11 @@ pub struct Ln;
 impl Pointwise for Ln {
     const NAME: &'static str = "ln";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.ln()
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         T::ONE / x
     }
@@ -145,9 +176,11 @@ pub struct Sqrt;
 impl Pointwise for Sqrt {
     const NAME: &'static str = "sqrt";
     const READS: Reads = Reads::Y;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.sqrt()
     }
+    #[inline(always)]
     fn df<T: Float>(&self, y: T) -> T {
         T::of(0.5) / y
     }
@@ -162,9 +195,11 @@ pub struct Square;
 impl Pointwise for Square {
     const NAME: &'static str = "square";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x * x
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         x + x
     }
@@ -179,9 +214,11 @@ pub struct Abs;
 impl Pointwise for Abs {
     const NAME: &'static str = "abs";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.abs()
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         if x > T::ZERO {
             T::ONE
@@ -202,9 +239,11 @@ pub struct Relu;
 impl Pointwise for Relu {
     const NAME: &'static str = "relu";
     const READS: Reads = Reads::Y;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.max(T::ZERO)
     }
+    #[inline(always)]
     fn df<T: Float>(&self, y: T) -> T {
         if y > T::ZERO { T::ONE } else { T::ZERO }
     }
@@ -222,6 +261,7 @@ pub struct LeakyRelu {
 impl Pointwise for LeakyRelu {
     const NAME: &'static str = "leaky_relu";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         if x > T::ZERO {
             x
@@ -229,6 +269,7 @@ impl Pointwise for LeakyRelu {
             T::of(self.slope) * x
         }
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         if x > T::ZERO {
             T::ONE
@@ -247,6 +288,7 @@ impl Pointwise for LeakyRelu {
 #[derive(Clone, Debug)]
 pub struct Gelu;
 impl Gelu {
+    #[inline(always)]
     fn phi<T: Float>(x: T) -> T {
         T::of(0.5) * (T::ONE + (x * T::of(FRAC_1_SQRT_2)).erf())
     }
@@ -254,9 +296,11 @@ impl Gelu {
 impl Pointwise for Gelu {
     const NAME: &'static str = "gelu";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x * Self::phi(x)
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         let density = (T::of(-0.5) * x * x).exp() * T::of(1.0 / TAU.sqrt());
         Self::phi(x) + x * density
@@ -270,6 +314,7 @@ impl Pointwise for Gelu {
 #[derive(Clone, Debug)]
 pub struct Sigmoid;
 /// Never takes the exponential of a positive number, so it cannot overflow.
+#[inline(always)]
 pub(crate) fn sigmoid<T: Float>(x: T) -> T {
     let e = (-x.abs()).exp();
     let numerator = if x >= T::ZERO { T::ONE } else { e };
@@ -278,9 +323,11 @@ pub(crate) fn sigmoid<T: Float>(x: T) -> T {
 impl Pointwise for Sigmoid {
     const NAME: &'static str = "sigmoid";
     const READS: Reads = Reads::Y;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         sigmoid(x)
     }
+    #[inline(always)]
     fn df<T: Float>(&self, y: T) -> T {
         y * (T::ONE - y)
     }
@@ -295,9 +342,11 @@ pub struct Tanh;
 impl Pointwise for Tanh {
     const NAME: &'static str = "tanh";
     const READS: Reads = Reads::Y;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.tanh()
     }
+    #[inline(always)]
     fn df<T: Float>(&self, y: T) -> T {
         T::ONE - y * y
     }
@@ -310,15 +359,18 @@ impl Pointwise for Tanh {
 #[derive(Clone, Debug)]
 pub struct Softplus;
 /// max(x, 0) + ln(1 + e^(−|x|)), which neither overflows nor loses small values.
+#[inline(always)]
 pub(crate) fn softplus<T: Float>(x: T) -> T {
     x.max(T::ZERO) + (-x.abs()).exp().ln_1p()
 }
 impl Pointwise for Softplus {
     const NAME: &'static str = "softplus";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         softplus(x)
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         sigmoid(x)
     }
@@ -338,9 +390,11 @@ pub struct Clamp {
 impl Pointwise for Clamp {
     const NAME: &'static str = "clamp";
     const READS: Reads = Reads::X;
+    #[inline(always)]
     fn f<T: Float>(&self, x: T) -> T {
         x.max(T::of(self.low)).min(T::of(self.high))
     }
+    #[inline(always)]
     fn df<T: Float>(&self, x: T) -> T {
         let inside = x >= T::of(self.low) && x <= T::of(self.high);
         if inside { T::ONE } else { T::ZERO }

@@ -7,6 +7,7 @@
 use crate::error::{BadOperands, Result};
 use crate::float::Float;
 use crate::gradcheck::{Case, Gen};
+use crate::kernels::simd::per_isa;
 use crate::op::Op;
 use crate::par;
 use crate::pool::Buffer;
@@ -148,7 +149,7 @@ impl Grid {
         &self,
         f: impl Fn(&mut [T], usize, usize, [usize; 2]) + Sync + Send,
     ) -> Tensor<T> {
-        let mut dx = Tensor::zeros(self.input());
+        let mut dx = Tensor::stale(self.input());
         let ([h, w], c) = (self.axes, self.channels);
         let row = w.input * c;
         let size = self.rows_per_task(w.input) * row;
@@ -156,6 +157,7 @@ impl Grid {
             for (r, dx) in piece.chunks_mut(row).enumerate() {
                 let (n, i) = ((start / row + r) / h.input, (start / row + r) % h.input);
                 for (j, dx) in dx.chunks_mut(c).enumerate() {
+                    dx.fill(T::ZERO);
                     for oh in h.windows(i) {
                         for ow in w.windows(j) {
                             let at = ((n * h.output + oh) * w.output + ow) * c;
@@ -215,13 +217,7 @@ impl Op<1> for MaxPool2d {
                                 places.fill(place);
                                 continue;
                             }
-                            for ((y, p), &x) in y.iter_mut().zip(&mut *places).zip(x) {
-                                // No branches, and a mask for the place, let this vectorise.
-                                let larger = (x > *y) | x.is_nan();
-                                *y = if larger { x } else { *y };
-                                let mask = u8::from(larger).wrapping_neg();
-                                *p = (place & mask) | (*p & !mask);
-                            }
+                            keep_larger(x, place, y, places);
                         }
                     }
                 }
@@ -239,16 +235,36 @@ impl Op<1> for MaxPool2d {
         let grid = Grid::new(Self::NAME, &self.window, shape).expect("checked by forward");
         let (c, dy) = (grid.channels, dy.data());
         let dx = grid.gather(|dx, at, place, _| {
-            let place = place as u8;
-            for ((dx, &dy), &p) in dx.iter_mut().zip(&dy[at..at + c]).zip(&places[at..at + c]) {
-                *dx += if p == place { dy } else { T::ZERO };
-            }
+            let span = at..at + c;
+            add_where(&places[span.clone()], place as u8, &dy[span], dx);
         });
         [Some(dx)]
     }
 
     fn cases(g: &mut Gen) -> Vec<Case<Self, 1>> {
         cases(g, |window| MaxPool2d { window }, |g, s| g.distinct(s))
+    }
+}
+
+per_isa! {
+    /// Takes over the elements of `x` that are larger than those of `y`, and notes their place.
+    fn keep_larger<T: Float>(x: &[T], place: u8, y: &mut [T], places: &mut [u8]) {
+        for ((y, p), &x) in y.iter_mut().zip(places).zip(x) {
+            // No branches, and a mask for the place, let this vectorise.
+            let larger = (x > *y) | x.is_nan();
+            *y = if larger { x } else { *y };
+            let mask = u8::from(larger).wrapping_neg();
+            *p = (place & mask) | (*p & !mask);
+        }
+    }
+}
+
+per_isa! {
+    /// Adds `dy` to `dx` where `places` says `place`.
+    fn add_where<T: Float>(places: &[u8], place: u8, dy: &[T], dx: &mut [T]) {
+        for ((dx, &dy), &p) in dx.iter_mut().zip(dy).zip(places) {
+            *dx += if p == place { dy } else { T::ZERO };
+        }
     }
 }
 
