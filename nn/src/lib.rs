@@ -89,7 +89,7 @@ pub use ema::Ema;
 pub use init::{Distribution, Fan, Init};
 pub use layers::Sequential;
 pub use module::{Build, Module, Pass, Scope};
-pub use networks::{Backbone, MODELS, Model, ModelError};
+pub use networks::{Backbone, MODELS, Model, ModelError, ModelOptions, Pooling};
 pub use optim::{Adam, Optimizer, OptimizerConfig, Sgd, StateError};
 pub use schedule::Schedule;
 pub use summary::{Row, Summary};
