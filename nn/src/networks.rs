@@ -24,7 +24,7 @@ use crate::layers::{BatchNorm, Sequential};
 use crate::module::{Build, Module, Pass, Scope};
 use crate::summary::Summary;
 use chain::Chain;
-use engine::{Float, Params, Var};
+use engine::{Float, Params, Shape, Var};
 
 /// An entry of [`MODELS`].
 ///
@@ -122,9 +122,47 @@ impl Architecture {
         }
     }
 
+    /// The program whose names and layouts the network shares.
+    fn naming(self) -> Option<Naming> {
+        match self {
+            Architecture::ResNet(_) => Some(Naming::ResNet),
+            Architecture::IResNet(_) => Some(Naming::IResNet),
+            _ => None,
+        }
+    }
+
     /// Whether the network has a fourth stage whose stride may be left out.
     fn has_last_stride(self) -> bool {
         matches!(self, Architecture::ResNet(net) if net.blocks.len() == 4)
+    }
+}
+
+/// The names of another program's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// Those of torchvision, and of CIFAR programs after it.
+    ResNet,
+    /// Those of insightface.
+    IResNet,
+}
+
+impl Naming {
+    /// Whether the other program has the parameter, too.
+    pub fn covers(self, name: &str) -> bool {
+        match self {
+            Naming::ResNet => ["conv1.", "bn1.", "layer"]
+                .iter()
+                .any(|p| name.starts_with(p)),
+            Naming::IResNet => !name.starts_with("neck."),
+        }
+    }
+
+    /// What the classifier may be called.
+    pub fn classifiers(self) -> &'static [&'static str] {
+        match self {
+            Naming::ResNet => &["fc", "linear", "classifier"],
+            Naming::IResNet => &[],
+        }
     }
 }
 
@@ -261,6 +299,25 @@ impl Model {
         self.build_of(Pieces::Published, scope, input, options)
     }
 
+    /// The program whose names and layouts the network shares.
+    pub(crate) fn naming(&self) -> Option<Naming> {
+        self.architecture.naming()
+    }
+
+    /// Whether a file with so many blocks in each stage, and with tensors of these shapes in the
+    /// layout of PyTorch, is for this network.
+    pub(crate) fn has_the_layers_of(
+        &self,
+        blocks: &[usize],
+        shape: &dyn Fn(&str) -> Option<Shape>,
+    ) -> bool {
+        match self.architecture {
+            Architecture::ResNet(net) => net.has_the_layers_of(blocks, shape),
+            Architecture::IResNet(net) => net.has_the_layers_of(blocks, shape),
+            _ => false,
+        }
+    }
+
     /// Whether the gradient check of this network is that of the `other`.
     #[cfg(test)]
     pub(crate) fn has_the_same_check(&self, other: &Model) -> bool {
@@ -289,6 +346,7 @@ impl Model {
             input,
             embedding_dim: dim,
             name: self.name,
+            prefix: scope.prefix().to_string(),
         })
     }
 
@@ -358,9 +416,20 @@ pub struct Backbone<T: Float> {
     pub embedding_dim: usize,
     /// The name in [`MODELS`].
     pub name: &'static str,
+    /// Where it was built.
+    prefix: String,
 }
 
 impl<T: Float> Backbone<T> {
+    /// A parameter's name without the place where the network was built; `None` if it is not the
+    /// network's.
+    pub(crate) fn own_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        match self.prefix.as_str() {
+            "" => Some(name),
+            prefix => name.strip_prefix(prefix)?.strip_prefix('.'),
+        }
+    }
+
     /// The layers as a table.
     pub fn summary(&self, params: &Params<T>) -> Summary {
         Summary::of(self, params, self.input)

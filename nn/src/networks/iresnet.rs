@@ -7,7 +7,7 @@ use super::Family;
 use super::chain::{Chain, Pieces};
 use crate::init::Init;
 use crate::layers::{BatchNorm, Conv2d, Residual, Sequential, Shortcut};
-use engine::Float;
+use engine::{Float, Shape};
 
 /// Deng et al. 2019, ArcFace (arXiv:1801.07698), section 3.1: a 3x3 stem with PReLU, stages of
 /// blocks of which each halves the image and the later ones double the channels, then
@@ -62,6 +62,18 @@ impl Family for IResNet {
             width: 2,
             blocks: &[1, 2],
         }
+    }
+}
+
+impl IResNet {
+    /// Whether a file with so many blocks and with tensors of these shapes, in the layout of
+    /// PyTorch, is for this network.
+    pub fn has_the_layers_of(
+        self,
+        blocks: &[usize],
+        shape: &dyn Fn(&str) -> Option<Shape>,
+    ) -> bool {
+        blocks == self.blocks && shape("prelu.weight") == Some([self.width].into())
     }
 }
 

@@ -8,7 +8,7 @@ use super::chain::Chain;
 use super::options::Pooling;
 use crate::init::Init;
 use crate::layers::{BasicBlock, Bottleneck, Conv2d, Sequential, Shortcut};
-use engine::Float;
+use engine::{Float, Shape};
 
 /// A stem, then stages of residual blocks, then the mean of each channel. The first block of
 /// every stage but the first halves the image, and every stage doubles the channels.
@@ -85,6 +85,28 @@ impl Family for ResNet {
             blocks,
             ..self
         }
+    }
+}
+
+impl ResNet {
+    /// Whether a file with so many blocks and with tensors of these shapes, in the layout of
+    /// PyTorch, is for this network.
+    pub fn has_the_layers_of(
+        self,
+        blocks: &[usize],
+        shape: &dyn Fn(&str) -> Option<Shape>,
+    ) -> bool {
+        let kernel = match self.stem {
+            Stem::Cifar => 3,
+            Stem::ImageNet => 7,
+        };
+        let first = shape("conv1.weight");
+        blocks == self.blocks
+            && first.is_some_and(|s| s[0] == self.width && s.last() == kernel)
+            && shape("layer1.0.conv3.weight").is_some() == (self.block == Block::Bottleneck)
+            && shape("layer2.0.shortcut.conv.weight").is_none()
+                == (self.block == Block::Basic(Shortcut::Pad))
+            && shape("prelu.weight").is_none()
     }
 }
 
