@@ -10,6 +10,20 @@
 //! `[out, in, kh, kw]` become `[kh, kw, in, out]`, and the columns of a linear layer on an image
 //! go from the order channels, rows, columns to rows, columns, channels. Images must be
 //! normalised as in the training of the weights, which no file tells.
+//!
+//! ```no_run
+//! use engine::{Params, Tensor, Var};
+//! use nn::{Model, Module, Pass, Scope};
+//! let mut params = Params::<f32>::new();
+//! let root = &mut Scope::root(&mut params, 0);
+//! let net = Model::find("resnet50")?.build(root, [224, 224, 3], None)?;
+//! let imported = net.import("resnet50.safetensors".as_ref(), &mut params)?;
+//! let classes = imported.classifier.map(|c| c.weight.shape()[0]);
+//! println!("a classifier of {classes:?} classes; as they were: {:?}", imported.kept);
+//! let images = Var::constant(Tensor::zeros([1, 224, 224, 3]));
+//! let embeddings = net.forward(&mut Pass::eval(&params), &images);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::networks::{Backbone, MODELS, Model, Naming};
