@@ -170,6 +170,14 @@ impl<T: Float> Checkpoint<T> {
     /// [`CheckpointError::Io`], [`Format`](CheckpointError::Format) or
     /// [`Type`](CheckpointError::Type).
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        Self::read_some(path, |_| true)
+    }
+
+    /// Reads the tensors whose names are wanted; the others may hold anything.
+    pub(crate) fn read_some(
+        path: &Path,
+        mut wanted: impl FnMut(&str) -> bool,
+    ) -> Result<Self, CheckpointError> {
         let bytes = fs::read(path).map_err(|source| CheckpointError::Io {
             action: "read",
             path: path.to_path_buf(),
@@ -183,6 +191,9 @@ impl<T: Float> Checkpoint<T> {
         let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
         let mut tensors = Vec::new();
         for (key, view) in file.iter() {
+            if !wanted(key) {
+                continue;
+            }
             if view.shape().len() > MAX_RANK {
                 let rank = view.shape().len();
                 return Err(format(format!(

@@ -7,6 +7,7 @@
 mod activation;
 mod conv;
 mod dropout;
+mod gate;
 mod linear;
 mod norm;
 mod pool;
@@ -16,9 +17,13 @@ mod sequential;
 pub use activation::{Activation, PRelu, PReluModule};
 pub use conv::{Conv2d, Conv2dModule, Pair};
 pub use dropout::Dropout;
+pub use gate::{ChannelGate, ChannelGateModule};
 pub use linear::{Linear, LinearModule};
 pub use norm::{BatchNorm, BatchNormModule};
-pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, GlobalMaxPool, MaxPool2d};
+pub use pool::{
+    AvgPool2d, Flatten, GemPool, GemPoolModule, GlobalAvgPool, GlobalMaxPool, MaxPool2d,
+    MeanMaxPool,
+};
 pub use residual::{BasicBlock, Bottleneck, Residual, ResidualModule, Shortcut};
 pub use sequential::{Sequential, SequentialModule};
 

@@ -67,6 +67,7 @@
 //! | [`Schedule`] | the learning rate as a function of the step |
 //! | [`Ema`], [`clip_grad_norm`] | averages of weights, limits on gradients |
 //! | [`Checkpoint`] | safetensors files |
+//! | [`import`] | weights trained by other programs |
 //! | [`Summary`] | a network's layers as a table |
 //! | [`check`] | the gradient checks of all layers and networks |
 
@@ -74,6 +75,7 @@ pub mod check;
 pub mod checkpoint;
 mod clip;
 mod ema;
+pub mod import;
 mod init;
 pub mod layers;
 mod module;
@@ -86,10 +88,11 @@ pub use check::{LAYERS, LayerCheck, NETWORKS};
 pub use checkpoint::{Checkpoint, CheckpointError, Metadata};
 pub use clip::{clip_grad_norm, clip_grad_value, grad_norm, grad_norms};
 pub use ema::Ema;
+pub use import::{Classifier, ImportError, Imported};
 pub use init::{Distribution, Fan, Init};
 pub use layers::Sequential;
 pub use module::{Build, Module, Pass, Scope};
-pub use networks::{Backbone, MODELS, Model, ModelError};
+pub use networks::{Backbone, MODELS, Model, ModelError, ModelOptions, Pooling};
 pub use optim::{Adam, Optimizer, OptimizerConfig, Sgd, StateError};
 pub use schedule::Schedule;
 pub use summary::{Row, Summary};

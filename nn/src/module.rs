@@ -180,6 +180,11 @@ impl<'a, T: Float> Scope<'a, T> {
         self.params
     }
 
+    /// The name of this place; the root's is empty.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     fn full_name(&self, name: &str) -> String {
         match self.prefix.as_str() {
             "" => name.to_string(),

@@ -1,12 +1,13 @@
 //! Batch normalisation with its running statistics.
 
+use super::Activation;
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::ops::{self, RunningStats};
 use engine::{BufferId, Float, ParamId, Tensor, Var, apply_and_look};
 
 /// Normalises each channel, the last axis of `[N, C]` or `[N, H, W, C]`, then scales and shifts
-/// it: `y = γ (x − μ) / √(σ² + ε) + β`, optionally followed by a ReLU.
+/// it: `y = γ (x − μ) / √(σ² + ε) + β`, optionally followed by an activation.
 ///
 /// In training μ and σ² are the mean and the biased variance of the batch, and the running
 /// statistics move towards them: `running ← (1 − momentum) running + momentum · batch`, where the
@@ -20,23 +21,46 @@ pub struct BatchNorm {
     channels: usize,
     momentum: f64,
     epsilon: f64,
-    relu: bool,
+    activation: Option<Activation>,
+    fixed_scale: bool,
+    fixed_shift: bool,
 }
 
 impl BatchNorm {
-    /// For `channels` channels, with momentum 0.1 and ε = 1e-5, without ReLU.
+    /// For `channels` channels, with momentum 0.1 and ε = 1e-5, without an activation.
     pub fn new(channels: usize) -> Self {
         BatchNorm {
             channels,
             momentum: 0.1,
             epsilon: 1e-5,
-            relu: false,
+            activation: None,
+            fixed_scale: false,
+            fixed_shift: false,
         }
     }
 
     /// Follows the normalisation with a ReLU in the same pass over memory.
-    pub fn relu(mut self) -> Self {
-        self.relu = true;
+    pub fn relu(self) -> Self {
+        self.activation(Activation::Relu)
+    }
+
+    /// Follows the normalisation with an activation; a ReLU costs no further pass over memory.
+    pub fn activation(mut self, activation: Activation) -> Self {
+        self.activation = Some(activation);
+        self
+    }
+
+    /// Keeps γ at 1: it is not trained.
+    pub fn fixed_scale(mut self) -> Self {
+        self.fixed_scale = true;
+        self
+    }
+
+    /// Keeps β at 0: it is not trained. Between an embedding and its classifier this is the
+    /// "BNNeck" of Luo et al. 2019 (arXiv:1903.07071), who train the classifier, without bias, on
+    /// what comes out of it and losses of distances on what goes in.
+    pub fn fixed_shift(mut self) -> Self {
+        self.fixed_shift = true;
         self
     }
 
@@ -58,9 +82,13 @@ impl<T: Float> Build<T> for BatchNorm {
 
     fn build(self, scope: &mut Scope<'_, T>) -> BatchNormModule {
         let c = [self.channels];
+        let weight = scope.param("weight", c, Init::Constant(1.0));
+        let bias = scope.param("bias", c, Init::Constant(0.0));
+        scope.params().param_mut(weight).trainable = !self.fixed_scale;
+        scope.params().param_mut(bias).trainable = !self.fixed_shift;
         BatchNormModule {
-            weight: scope.param("weight", c, Init::Constant(1.0)),
-            bias: scope.param("bias", c, Init::Constant(0.0)),
+            weight,
+            bias,
             running_mean: scope.buffer("running_mean", Tensor::zeros(c)),
             running_var: scope.buffer("running_var", Tensor::full(c, T::ONE)),
             settings: self,
@@ -91,7 +119,7 @@ impl<T: Float> Module<T> for BatchNormModule {
         };
         let op = ops::BatchNorm {
             epsilon: self.settings.epsilon,
-            relu: self.settings.relu,
+            relu: self.settings.activation == Some(Activation::Relu),
             running: (!pass.is_training()).then(|| RunningStats {
                 mean: fixed(self.running_mean).into(),
                 variance: fixed(self.running_var).into(),
@@ -112,6 +140,10 @@ impl<T: Float> Module<T> for BatchNormModule {
                 update(self.running_var, &saved.variance, rows / (rows - 1.0));
             }
         });
-        y.unwrap_or_else(|e| panic!("{e}"))
+        let y = y.unwrap_or_else(|e| panic!("{e}"));
+        match self.settings.activation {
+            None | Some(Activation::Relu) => y,
+            Some(other) => other.forward(pass, &y),
+        }
     }
 }

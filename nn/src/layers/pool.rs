@@ -1,9 +1,10 @@
 //! Pooling, and the step from images to vectors.
 
 use super::Pair;
+use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::ops::Window;
-use engine::{Float, Var};
+use engine::{Float, ParamId, Var};
 
 macro_rules! without_parameters {
     ($($layer:ty),*) => {$(
@@ -16,7 +17,14 @@ macro_rules! without_parameters {
         }
     )*};
 }
-without_parameters!(MaxPool2d, AvgPool2d, GlobalAvgPool, GlobalMaxPool, Flatten);
+without_parameters!(
+    MaxPool2d,
+    AvgPool2d,
+    GlobalAvgPool,
+    GlobalMaxPool,
+    MeanMaxPool,
+    Flatten
+);
 
 /// The largest number of each window and channel: `[N, H, W, C]` to `[N, H', W', C]`, with
 /// `H' = ⌊(H + 2·padding − kernel) / stride⌋ + 1`. Padding never wins; of equal numbers the first
@@ -121,6 +129,59 @@ pub struct GlobalMaxPool;
 impl<T: Float> Module<T> for GlobalMaxPool {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.max_over(1..3)
+    }
+}
+
+/// The mean over rows, then the maximum plus the mean over columns: `[N, H, W, C]` to `[N, C]`.
+/// Of spectrograms `[N, mel, frames, C]` it takes the mean over the frequencies, and sees both
+/// short and lasting sounds (Kong et al. 2020, PANNs, arXiv:1912.10211).
+#[derive(Clone, Copy, Debug)]
+pub struct MeanMaxPool;
+
+impl<T: Float> Module<T> for MeanMaxPool {
+    fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        let x = x.mean_over(1..2);
+        &x.max_over(1..2) + &x.mean_over(1..2)
+    }
+}
+
+/// Generalised mean of each channel, `(mean of max(x, 1e-6)ᵖ)^(1/p)`: `[N, H, W, C]` to `[N, C]`.
+/// The mean at p = 1, the maximum at p = ∞. Radenović et al. 2018 (arXiv:1711.02512).
+///
+/// Parameter: `p [1]`, from 3, learned.
+#[derive(Clone, Copy, Debug)]
+pub struct GemPool;
+
+impl GemPool {
+    /// The least value that is pooled. Powers of 0 have no logarithm.
+    const FLOOR: f64 = 1e-6;
+}
+
+impl<T: Float> Build<T> for GemPool {
+    type Module = GemPoolModule;
+
+    fn build(self, scope: &mut Scope<'_, T>) -> GemPoolModule {
+        GemPoolModule {
+            p: scope.param("p", [1], Init::Constant(3.0)),
+        }
+    }
+}
+
+/// A [`GemPool`] layer with its parameter.
+#[derive(Clone, Debug)]
+pub struct GemPoolModule {
+    /// `[1]`.
+    pub p: ParamId,
+}
+
+impl<T: Float> Module<T> for GemPoolModule {
+    fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
+        let p = pass.param(self.p);
+        let pixels = (x.shape()[1] * x.shape()[2]) as f64;
+        // By way of logarithms, x to the p neither overflows nor vanishes.
+        let logs = &x.clamp(GemPool::FLOOR, f64::INFINITY).ln() * &p;
+        let mean = &logs.logsumexp_over(1..3) - pixels.ln();
+        (&mean / &p).exp()
     }
 }
 

@@ -115,7 +115,7 @@ impl Shortcut {
     ///
     /// # Panics
     /// If [`Pad`](Shortcut::Pad) is to remove channels.
-    fn layers<T: Float>(
+    pub fn layers<T: Float>(
         self,
         inputs: usize,
         outputs: usize,
@@ -232,8 +232,9 @@ impl<T: Float> Build<T> for BasicBlock {
             activation,
             ..
         } = self;
-        let branch = Sequential::new().add("conv1", conv(inputs, outputs, 3, stride));
-        let branch = norm_act(branch, 1, outputs, activation)
+        let branch = Sequential::new()
+            .add("conv1", conv(inputs, outputs, 3, stride))
+            .add("bn1", BatchNorm::new(outputs).activation(activation))
             .add("conv2", conv(outputs, outputs, 3, 1))
             .add("bn2", BatchNorm::new(outputs));
         Residual::new(branch)
@@ -299,10 +300,12 @@ impl<T: Float> Build<T> for Bottleneck {
             activation,
         } = self;
         let outputs = Self::EXPANSION * width;
-        let branch = Sequential::new().add("conv1", conv(inputs, width, 1, 1));
-        let branch =
-            norm_act(branch, 1, width, activation).add("conv2", conv(width, width, 3, stride));
-        let branch = norm_act(branch, 2, width, activation)
+        let norm = BatchNorm::new(width).activation(activation);
+        let branch = Sequential::new()
+            .add("conv1", conv(inputs, width, 1, 1))
+            .add("bn1", norm.clone())
+            .add("conv2", conv(width, width, 3, stride))
+            .add("bn2", norm)
             .add("conv3", conv(width, outputs, 1, 1))
             .add("bn3", BatchNorm::new(outputs));
         Residual::new(branch)
@@ -319,18 +322,4 @@ fn conv(inputs: usize, outputs: usize, kernel: usize, stride: usize) -> Conv2d {
         .stride(stride)
         .bias(false)
         .init(Init::HE_FAN_OUT)
-}
-
-/// Batch normalisation `bn<n>` and an activation; a ReLU is part of the normalisation.
-fn norm_act<T: Float>(
-    layers: Sequential<T>,
-    n: usize,
-    channels: usize,
-    activation: Activation,
-) -> Sequential<T> {
-    let (name, norm) = (format!("bn{n}"), BatchNorm::new(channels));
-    match activation {
-        Activation::Relu => layers.add(name, norm.relu()),
-        other => layers.add(name, norm).add(format!("act{n}"), other),
-    }
 }

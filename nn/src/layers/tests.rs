@@ -217,6 +217,53 @@ fn the_basic_block_is_its_formula() {
     }
 }
 
+/// Option A, by hand: every second pixel, with a channel of zeros on the left and two on the
+/// right.
+#[test]
+fn the_shortcut_without_parameters_picks_and_pads() {
+    let x = counted([1, 3, 5, 2]);
+    let layers = Shortcut::Pad.layers::<f64>(2, 5, 2).unwrap();
+    let y = evaluated(layers, &x);
+    assert_eq!(y.shape(), [1, 2, 3, 5].into());
+    for (place, channels) in y.value().data().chunks(5).enumerate() {
+        let (i, j) = (2 * (place / 3), 2 * (place % 3));
+        let from = (i * 5 + j) * 2;
+        let picked = &x.value().data()[from..from + 2];
+        assert_eq!(channels, [0.0, picked[0], picked[1], 0.0, 0.0]);
+    }
+    assert!(Shortcut::Pad.layers::<f64>(4, 4, 1).is_none());
+}
+
+#[test]
+fn poolings_are_their_formulas() {
+    let x = Var::constant(Tensor::new(
+        [1, 2, 2, 2],
+        &[1.0, -3.0, 2.0, 5.0, 4.0, 1.0, 8.0, 0.0],
+    ));
+    let values = |y: Var<f64>| y.value().data().to_vec();
+    assert_eq!(values(evaluated(GlobalMaxPool, &x)), [8.0, 5.0]);
+    // Columns have the means 2.5 and 5, and -1 and 2.5.
+    assert_eq!(values(evaluated(MeanMaxPool, &x)), [5.0 + 3.75, 2.5 + 0.75]);
+    let gem = values(evaluated(GemPool, &x));
+    let cube_root_of_mean = |cubes: [f64; 4]| (cubes.iter().sum::<f64>() / 4.0).cbrt();
+    for (found, expected) in gem.iter().zip([
+        cube_root_of_mean([1.0, 8.0, 64.0, 512.0]),
+        cube_root_of_mean([0.0, 125.0, 1.0, 0.0]),
+    ]) {
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
+
+#[test]
+fn parameters_of_batch_norm_can_be_fixed() {
+    let (params, bn) = built(BatchNorm::new(2).fixed_shift());
+    let trainable = |id| params.param(id).trainable;
+    assert!(trainable(bn.weight) && !trainable(bn.bias));
+    let (params, bn) = built(BatchNorm::new(2).fixed_scale());
+    let trainable = |id| params.param(id).trainable;
+    assert!(!trainable(bn.weight) && trainable(bn.bias));
+}
+
 #[test]
 #[should_panic(expected = "from 4 to 6 channels cannot have 3 groups")]
 fn groups_must_divide_the_channels() {

@@ -3,6 +3,7 @@
 
 use super::Family;
 use super::chain::Chain;
+use super::options::Pooling;
 use crate::layers::{Activation, BatchNorm, Conv2d, Residual, Sequential};
 use engine::Float;
 
@@ -31,38 +32,33 @@ pub(super) struct AirBench {
 const FIRST: usize = 24;
 
 impl Family for AirBench {
-    fn layers<T: Float>(self, mut chain: Chain<T>) -> Sequential<T> {
-        let inputs = std::mem::replace(&mut chain.shape[2], FIRST);
-        chain.shape = chain.shape.map(|n| n - 1);
-        chain.shape[2] = FIRST;
+    fn layers<T: Float>(self, mut chain: Chain<'_, T>) -> Sequential<T> {
+        let [h, w, inputs] = chain.shape;
+        chain.shape = [h - 1, w - 1, FIRST];
         chain = chain
             .add("conv1", Conv2d::new(inputs, FIRST, 2))
             .add("act1", Activation::Gelu);
         for (group, &width) in self.widths.iter().enumerate() {
-            let name = |layer: &str| format!("group{}.{layer}", group + 1);
-            let inputs = std::mem::replace(&mut chain.shape[2], width);
+            let group = format!("group{}", group + 1);
+            let inputs = chain.channels(width);
+            let norm = BatchNorm::new(width);
+            let norm_act = norm.clone().activation(Activation::Gelu);
             chain = chain
-                .add(name("conv1"), conv(inputs, width))
+                .add(format!("{group}.conv1"), conv(inputs, width))
                 .max_pool(2, 2)
-                .add(name("bn1"), BatchNorm::new(width))
-                .add(name("act1"), Activation::Gelu);
-            let second = Sequential::new()
+                .add(format!("{group}.bn1"), norm_act.clone());
+            let rest = Sequential::new()
                 .add("conv2", conv(width, width))
-                .add("bn2", BatchNorm::new(width));
-            chain = if self.residual {
-                let branch = second
-                    .add("act2", Activation::Gelu)
-                    .add("conv3", conv(width, width))
-                    .add("bn3", BatchNorm::new(width));
-                let block = Residual::new(branch).activation(Activation::Gelu);
-                chain.add(format!("group{}", group + 1), block)
-            } else {
-                chain
-                    .add(format!("group{}", group + 1), second)
-                    .add(name("act2"), Activation::Gelu)
+                .add("bn2", norm_act);
+            chain = match self.residual {
+                false => chain.add(group, rest),
+                true => {
+                    let branch = rest.add("conv3", conv(width, width)).add("bn3", norm);
+                    chain.add(group, Residual::new(branch).activation(Activation::Gelu))
+                }
             };
         }
-        chain.max_embedding()
+        chain.pooled_embedding(Pooling::Max)
     }
 
     fn small(self) -> Self {

@@ -3,7 +3,7 @@
 use super::Family;
 use super::chain::Chain;
 use crate::init::{Distribution, Fan, Init};
-use crate::layers::{Conv2d, Flatten, Linear, PRelu, Sequential};
+use crate::layers::{Conv2d, Sequential};
 use engine::Float;
 
 /// 5x5 convolutions with PReLU, for the published `width` of 32:
@@ -22,19 +22,15 @@ pub(super) struct LeNetPlusPlus {
 }
 
 impl Family for LeNetPlusPlus {
-    fn layers<T: Float>(self, mut chain: Chain<T>) -> Sequential<T> {
+    fn layers<T: Float>(self, mut chain: Chain<'_, T>) -> Sequential<T> {
         for channels in [self.width, 2 * self.width, 4 * self.width] {
             chain = conv(conv(chain, channels), channels).max_pool(2, 2);
         }
-        let (inputs, dim) = (chain.shape.iter().product(), chain.dim);
         let init = Init::Xavier {
             gain: 1.0,
             distribution: Distribution::Normal,
         };
-        chain
-            .add("flatten", Flatten)
-            .add("fc", Linear::new(inputs, dim).init(init))
-            .layers
+        chain.flat_embedding(|fc| fc.init(init)).layers
     }
 
     fn small(self) -> Self {
@@ -42,7 +38,7 @@ impl Family for LeNetPlusPlus {
     }
 }
 
-fn conv<T: Float>(mut chain: Chain<T>, channels: usize) -> Chain<T> {
+fn conv<T: Float>(mut chain: Chain<'_, T>, channels: usize) -> Chain<'_, T> {
     let (n, inputs) = chain.next_convolution(channels);
     let init = Init::Kaiming {
         fan: Fan::In,
@@ -52,5 +48,5 @@ fn conv<T: Float>(mut chain: Chain<T>, channels: usize) -> Chain<T> {
     let layer = Conv2d::new(inputs, channels, 5).padding(2).init(init);
     chain
         .add(format!("conv{n}"), layer)
-        .activation(format!("prelu{n}"), PRelu::new(channels))
+        .prelu(format!("prelu{n}"))
 }

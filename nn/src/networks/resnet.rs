@@ -5,9 +5,10 @@
 
 use super::Family;
 use super::chain::Chain;
+use super::options::Pooling;
 use crate::init::Init;
 use crate::layers::{BasicBlock, Bottleneck, Conv2d, Sequential, Shortcut};
-use engine::Float;
+use engine::{Float, Shape};
 
 /// A stem, then stages of residual blocks, then the mean of each channel. The first block of
 /// every stage but the first halves the image, and every stage doubles the channels.
@@ -42,30 +43,35 @@ pub(super) enum Block {
 }
 
 impl Family for ResNet {
-    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+    fn layers<T: Float>(self, chain: Chain<'_, T>) -> Sequential<T> {
         let mut chain = stem(chain, self.stem, self.width);
-        let activation = chain.relu();
+        let activation = chain.pieces.relu();
         for (stage, &blocks) in self.blocks.iter().enumerate() {
             let width = self.width << stage;
+            let first_stride = match stage {
+                0 => 1,
+                3 => chain.options.last_stride.unwrap_or(2),
+                _ => 2,
+            };
             for n in 0..blocks {
-                let stride = if stage > 0 && n == 0 { 2 } else { 1 };
+                let stride = if n == 0 { first_stride } else { 1 };
                 let name = format!("layer{}.{n}", stage + 1);
-                let inputs = chain.shape[2];
+                chain.stride(stride);
                 chain = match self.block {
                     Block::Basic(shortcut) => {
-                        chain.shape[2] = width;
+                        let inputs = chain.channels(width);
                         let block = BasicBlock::new(inputs, width).stride(stride);
                         chain.add(name, block.shortcut(shortcut).activation(activation))
                     }
                     Block::Bottleneck => {
-                        chain.shape[2] = Bottleneck::EXPANSION * width;
+                        let inputs = chain.channels(Bottleneck::EXPANSION * width);
                         let block = Bottleneck::new(inputs, width).stride(stride);
                         chain.add(name, block.activation(activation))
                     }
                 };
             }
         }
-        chain.mean_embedding()
+        chain.pooled_embedding(Pooling::Avg)
     }
 
     fn small(self) -> Self {
@@ -82,8 +88,30 @@ impl Family for ResNet {
     }
 }
 
+impl ResNet {
+    /// Whether a file with so many blocks and with tensors of these shapes, in the layout of
+    /// PyTorch, is for this network.
+    pub fn has_the_layers_of(
+        self,
+        blocks: &[usize],
+        shape: &dyn Fn(&str) -> Option<Shape>,
+    ) -> bool {
+        let kernel = match self.stem {
+            Stem::Cifar => 3,
+            Stem::ImageNet => 7,
+        };
+        let first = shape("conv1.weight");
+        blocks == self.blocks
+            && first.is_some_and(|s| s[0] == self.width && s.last() == kernel)
+            && shape("layer1.0.conv3.weight").is_some() == (self.block == Block::Bottleneck)
+            && shape("layer2.0.shortcut.conv.weight").is_none()
+                == (self.block == Block::Basic(Shortcut::Pad))
+            && shape("prelu.weight").is_none()
+    }
+}
+
 /// The stem, `conv1` and `bn1`.
-fn stem<T: Float>(mut chain: Chain<T>, stem: Stem, width: usize) -> Chain<T> {
+fn stem<T: Float>(mut chain: Chain<'_, T>, stem: Stem, width: usize) -> Chain<'_, T> {
     let (_, inputs) = chain.next_convolution(width);
     let conv = |kernel: usize, stride| {
         Conv2d::new(inputs, width, kernel)
@@ -93,10 +121,13 @@ fn stem<T: Float>(mut chain: Chain<T>, stem: Stem, width: usize) -> Chain<T> {
             .init(Init::HE_FAN_OUT)
     };
     match stem {
-        Stem::Cifar => chain.add("conv1", conv(3, 1)).bn_relu("1".into()),
-        Stem::ImageNet => chain
-            .add("conv1", conv(7, 2))
-            .bn_relu("1".into())
-            .padded_max_pool(3, 2, 1),
+        Stem::Cifar => chain.add("conv1", conv(3, 1)).bn_relu("bn1"),
+        Stem::ImageNet => {
+            chain.stride(2);
+            chain
+                .add("conv1", conv(7, 2))
+                .bn_relu("bn1")
+                .padded_max_pool(3, 2, 1)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The table of networks.
 
 use super::resnet::{Block, ResNet, Stem};
-use super::{Architecture, Model, airbench, lenet, vgg};
+use super::{Architecture, Model, airbench, audio, iresnet, lenet, mobile, osnet, vgg, wide};
 use crate::layers::Shortcut;
 
 /// Every network there is.
@@ -29,6 +29,22 @@ pub static MODELS: &[Model] = &[
         embedding_dim: 256,
         smallest: 8,
         architecture: vgg(3, [64; 3]),
+    },
+    Model {
+        name: "vgg-cifar10",
+        description: "thirteen 3x3 convolutions of 64 to 256 channels",
+        source: "the CIFAR-10 network released with Liu et al. 2016, Large-Margin Softmax Loss",
+        embedding_dim: 512,
+        smallest: 8,
+        architecture: vgg(4, [64, 128, 256]),
+    },
+    Model {
+        name: "vgg-cifar100",
+        description: "thirteen 3x3 convolutions of 96 to 384 channels",
+        source: "Liu et al. 2016, Large-Margin Softmax Loss, table 1, CIFAR-100",
+        embedding_dim: 512,
+        smallest: 8,
+        architecture: vgg(4, [96, 192, 384]),
     },
     Model {
         name: "lenet++",
@@ -66,9 +82,28 @@ pub static MODELS: &[Model] = &[
         Block::Bottleneck,
         &[3, 4, 6, 3],
     ),
+    wide_resnet("wrn-16-4", 16, 4),
+    wide_resnet("wrn-28-10", 28, 10),
     airbench("airbench94", &[64, 256, 256], false),
     airbench("airbench95", &[128, 384, 384], false),
     airbench("airbench96", &[128, 512, 512], true),
+    iresnet("iresnet18", &[2, 2, 2, 2]),
+    iresnet("iresnet34", &[3, 4, 6, 3]),
+    iresnet("iresnet50", &[3, 4, 14, 3]),
+    iresnet("iresnet100", &[3, 13, 30, 3]),
+    Model {
+        name: "mobilefacenet",
+        description: "inverted bottlenecks of 64 and 128 channels with PReLU, for faces of 112x112",
+        source: "Chen et al. 2018, MobileFaceNets, table 1",
+        embedding_dim: 128,
+        smallest: 16,
+        architecture: Architecture::MobileFaceNet(mobile::MobileFaceNet::PUBLISHED),
+    },
+    osnet("osnet", &[64, 256, 384, 512]),
+    osnet("osnet-x0.25", &[16, 64, 96, 128]),
+    audio("audio-cnn6", 64, 1, 5),
+    audio("audio-cnn10", 64, 2, 3),
+    audio("audio-cnn10-light", 16, 2, 3),
 ];
 
 const BASIC: Block = Block::Basic(Shortcut::Projection);
@@ -153,5 +188,62 @@ const fn airbench(name: &'static str, widths: &'static [usize; 3], residual: boo
         embedding_dim: widths[2],
         smallest: 9,
         architecture: Architecture::AirBench(airbench::AirBench { widths, residual }),
+    }
+}
+
+const fn wide_resnet(name: &'static str, depth: usize, factor: usize) -> Model {
+    Model {
+        name,
+        description: "wide residual blocks, normalised first, for CIFAR",
+        source: "Zagoruyko and Komodakis 2016, Wide Residual Networks, table 1",
+        embedding_dim: 64 * factor,
+        smallest: 8,
+        architecture: Architecture::WideResNet(wide::WideResNet {
+            width: 16,
+            factor,
+            blocks: (depth - 4) / 6,
+        }),
+    }
+}
+
+const fn iresnet(name: &'static str, blocks: &'static [usize; 4]) -> Model {
+    Model {
+        name,
+        description: "residual blocks with PReLU, normalised first, for faces of 112x112",
+        source: "Deng et al. 2019, ArcFace, section 3.1, as in insightface",
+        embedding_dim: 512,
+        smallest: 16,
+        architecture: Architecture::IResNet(iresnet::IResNet { width: 64, blocks }),
+    }
+}
+
+const fn osnet(name: &'static str, widths: &'static [usize; 4]) -> Model {
+    Model {
+        name,
+        description: "blocks that see several scales, for persons of 256x128",
+        source: "Zhou et al. 2019, Omni-Scale Feature Learning for Person Re-Identification",
+        embedding_dim: 512,
+        smallest: 16,
+        architecture: Architecture::OsNet(osnet::OsNet::of(widths)),
+    }
+}
+
+/// Tables 1 and 2 of the paper.
+const fn audio(name: &'static str, width: usize, convolutions: usize, kernel: usize) -> Model {
+    Model {
+        name,
+        description: "convolutions of log-mel spectrograms",
+        source: match width {
+            64 => "Kong et al. 2020, PANNs",
+            _ => "Kong et al. 2020, PANNs, with a quarter of the channels, by this project",
+        },
+        embedding_dim: 8 * width,
+        smallest: 16,
+        architecture: Architecture::AudioCnn(audio::AudioCnn {
+            width,
+            convolutions,
+            kernel,
+            stages: 4,
+        }),
     }
 }

@@ -45,7 +45,7 @@ fn the_networks_have_the_published_sizes() {
     }
 }
 
-/// Parameters before the classifier: the totals of torchvision 0.30 less its `fc`, those of
+/// Parameters before the classifier: the totals of torchvision less its `fc`, those of
 /// table 6 of He et al. (0.27, 0.46, 0.66, 0.85 and 1.7 million) in full, and for airbench94 the
 /// sum over its layers.
 #[test]
@@ -70,6 +70,33 @@ fn residual_networks_have_the_published_sizes() {
     let first = 2 * 2 * 3 * 24 + 24;
     let groups = group(24, 64) + group(64, 256) + group(256, 256);
     assert_eq!(params.count(), first + groups);
+}
+
+/// As the authors' programs print them, less their classifiers.
+#[test]
+fn other_families_have_the_published_sizes() {
+    let audio_classes = 527 * 512 + 527;
+    for (name, input, count) in [
+        ("wrn-16-4", [32, 32, 3], 2_748_890 - 2_570),
+        ("wrn-28-10", [32, 32, 3], 36_479_194 - 6_410),
+        ("iresnet18", [112, 112, 3], 24_025_600),
+        ("iresnet50", [112, 112, 3], 43_590_848),
+        ("audio-cnn6", [64, 100, 1], 4_837_455 - audio_classes),
+        ("audio-cnn10", [64, 100, 1], 5_219_279 - audio_classes),
+    ] {
+        let (params, _) = built(name, input, None);
+        assert_eq!(params.count(), count, "{name}");
+    }
+    // The papers give these in millions with two digits.
+    for (name, input, millions) in [
+        ("mobilefacenet", [112, 112, 3], 1.0),
+        ("osnet", [256, 128, 3], 2.2),
+        ("osnet-x0.25", [256, 128, 3], 0.2),
+    ] {
+        let (params, _) = built(name, input, None);
+        let found = (params.count() as f64 / 1e5).round() / 10.0;
+        assert_eq!(found, millions, "{name}: {}", params.count());
+    }
 }
 
 /// Multiply-adds as others count them, less the classifier: 4.09 and 1.81 billion at 224x224
@@ -109,7 +136,9 @@ fn the_summary_is_a_table_of_layers_in_order() {
 
 #[test]
 fn every_network_takes_images_down_to_its_smallest() {
-    for model in MODELS {
+    // Members of a family differ in width and depth, which do not count here.
+    for check in crate::NETWORKS {
+        let model = Model::find(check.name).unwrap();
         let n = model.smallest;
         let (params, net) = built(model.name, [n, n + 3, 2], Some(5));
         let mut rng = Key::new(1).rng();
@@ -138,4 +167,66 @@ fn unknown_names_get_a_suggestion_where_one_is_near() {
         !far.contains("did you mean") && far.contains("vgg-mnist"),
         "{far}"
     );
+}
+
+#[test]
+fn choices_have_their_effect() {
+    let built = |name, options: &ModelOptions| {
+        let mut params = Params::<f32>::new();
+        let model = Model::find(name).unwrap();
+        let root = &mut Scope::root(&mut params, 1);
+        let net = model.build_with(root, [32, 32, 3], options).unwrap();
+        (net.summary(&params), params, net)
+    };
+    let plain = ModelOptions::default();
+    let output = |summary: &Summary, name: &str| {
+        let row = summary.rows.iter().find(|r| r.name == name);
+        row.unwrap_or_else(|| panic!("no {name}:\n{summary}"))
+            .output
+    };
+    let (summary, ..) = built("resnet18-cifar", &plain);
+    assert_eq!(output(&summary, "layer4.1.conv2"), [4, 4, 512].into());
+    let options = ModelOptions {
+        last_stride: Some(1),
+        pooling: Some(Pooling::Gem),
+        embedding_dim: Some(7),
+        dropout: 0.5,
+        neck: true,
+    };
+    let (summary, params, net) = built("resnet18-cifar", &options);
+    assert_eq!(output(&summary, "layer4.1.conv2"), [8, 8, 512].into());
+    let last: Vec<&str> = summary.rows.iter().map(|r| r.name.as_str()).collect();
+    let end = ["pool", "drop", "fc", "bn", "neck"];
+    assert_eq!(last[last.len() - 5..], end);
+    let trainable = |name: &str| params.param(params.find(name).unwrap()).trainable;
+    assert!(trainable("neck.weight") && !trainable("neck.bias") && trainable("pool.p"));
+    assert_eq!(
+        (net.embedding_dim, output(&summary, "neck")),
+        (7, [7].into())
+    );
+
+    let refused = |name, options: ModelOptions| {
+        let mut params = Params::<f32>::new();
+        let model = Model::find(name).unwrap();
+        let outcome = model.build_with(&mut Scope::root(&mut params, 1), [32, 32, 3], &options);
+        outcome.map(drop).unwrap_err().to_string()
+    };
+    let pooling = ModelOptions {
+        pooling: Some(Pooling::Max),
+        ..plain.clone()
+    };
+    assert!(refused("vgg-cifar10", pooling).contains("no choice of `pooling`"));
+    let stride = |stride| ModelOptions {
+        last_stride: Some(stride),
+        ..plain.clone()
+    };
+    assert!(refused("resnet20", stride(1)).contains("no choice of `last_stride`"));
+    assert!(refused("resnet50", stride(3)).contains("expected 1 or 2"));
+    for p in [-0.1, 1.0, f64::NAN] {
+        let dropout = ModelOptions {
+            dropout: p,
+            ..plain.clone()
+        };
+        assert!(refused("resnet20", dropout).contains("probability"));
+    }
 }

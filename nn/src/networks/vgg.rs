@@ -6,7 +6,7 @@
 
 use super::Family;
 use super::chain::Chain;
-use crate::layers::{BatchNorm, Flatten, Linear, Sequential};
+use crate::layers::{BatchNorm, Sequential};
 use engine::Float;
 
 /// The networks of Liu et al. 2016 (L-Softmax), table 1:
@@ -20,7 +20,7 @@ pub(super) struct Vgg {
 }
 
 impl Family for Vgg {
-    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+    fn layers<T: Float>(self, chain: Chain<'_, T>) -> Sequential<T> {
         let mut chain = chain.conv_bn_relu(self.widths[0], 3);
         for width in self.widths {
             for _ in 0..self.convolutions {
@@ -54,7 +54,7 @@ pub(super) struct Light {
 }
 
 impl Family for Light {
-    fn layers<T: Float>(self, chain: Chain<T>) -> Sequential<T> {
+    fn layers<T: Float>(self, chain: Chain<'_, T>) -> Sequential<T> {
         let [a, b, c] = [1, 2, 4].map(|n| n * self.width);
         let chain = chain.conv_bn_relu(a, 3).max_pool(2, 2);
         let chain = chain.conv_bn_relu(b, 3).conv_bn_relu(b, 3).max_pool(2, 2);
@@ -67,11 +67,10 @@ impl Family for Light {
     }
 }
 
-fn embedding<T: Float>(chain: Chain<T>) -> Sequential<T> {
-    let (inputs, dim) = (chain.shape.iter().product(), chain.dim);
+fn embedding<T: Float>(chain: Chain<'_, T>) -> Sequential<T> {
+    let dim = chain.dim;
     chain
-        .add("flatten", Flatten)
-        .add("fc", Linear::new(inputs, dim).bias(false))
+        .flat_embedding(|fc| fc.bias(false))
         .add("bn", BatchNorm::new(dim))
         .layers
 }
