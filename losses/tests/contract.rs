@@ -37,6 +37,7 @@ fn every_loss_has_the_gradient_of_its_value() {
     for check in CHECKS {
         for seed in 0..3 {
             let report = check.run(seed);
+            println!("{report}"); // the table, with `--nocapture`
             assert!(report.passed(), "seed {seed}: {report}");
         }
     }
