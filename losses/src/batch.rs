@@ -2,20 +2,24 @@
 //! all losses of a spec.
 
 use crate::error::{Error, Result};
-use crate::frame::{ClassDecoupled, ClassSoftmax, RegisteredMargin};
-use engine::{Float, Var, apply};
-use std::cell::OnceCell;
+use crate::frame::{ClassLoss, Entered, Form, Margin, SampleMargin, Softmax};
+use crate::owned::Held;
+use engine::rng::Key;
+use engine::{Float, Tensor, Var, apply};
+use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
-/// Class weights, bias and centres, as far as the losses of a spec have them.
+/// Class weights, and what the losses of a spec own.
 #[derive(Debug)]
 pub(crate) struct Heads<T: Float> {
-    /// `[C, D]` and `[C]`.
-    pub linear: Option<(Var<T>, Var<T>)>,
+    /// `[C, D]`, and `[C]` if a loss has a bias.
+    pub linear: Option<(Var<T>, Option<Var<T>>)>,
     /// `[C, D]`.
     pub angular: Option<Var<T>>,
-    /// `[C, D]`.
-    pub centers: Option<Var<T>>,
+    /// By name.
+    pub owned: BTreeMap<&'static str, Var<T>>,
 }
 
 impl<T: Float> Heads<T> {
@@ -23,10 +27,27 @@ impl<T: Float> Heads<T> {
     pub fn logits(&self, embeddings: &Var<T>) -> Result<Option<Var<T>>> {
         Ok(match (&self.angular, &self.linear) {
             (Some(weight), _) => Some(embeddings.try_pairwise_cosine(weight)?),
-            (None, Some((weight, bias))) => Some(embeddings.try_matmul_nt(weight)?.try_add(bias)?),
+            (None, Some((weight, bias))) => {
+                let products = embeddings.try_matmul_nt(weight)?;
+                Some(match bias {
+                    Some(bias) => products.try_add(bias)?,
+                    None => products,
+                })
+            }
             (None, None) => None,
         })
     }
+}
+
+/// What does not change from sample to sample.
+#[derive(Debug)]
+pub(crate) struct Setting<T: Float> {
+    pub heads: Heads<T>,
+    /// The training step, counted from 0.
+    pub step: u64,
+    /// The random numbers of a training pass; `None` in evaluation.
+    pub training: Option<Key>,
+    pub held: Rc<Held<T>>,
 }
 
 /// A batch of embeddings `[N, D]` with their labels and the class weights they are compared with.
@@ -35,8 +56,9 @@ impl<T: Float> Heads<T> {
 pub struct Batch<'a, T: Float> {
     embeddings: &'a Var<T>,
     labels: Arc<[usize]>,
-    heads: &'a Heads<T>,
-    step: u64,
+    setting: &'a Setting<T>,
+    /// State after this batch.
+    pub(crate) renewed: RefCell<BTreeMap<&'static str, Tensor<T>>>,
     units: OnceCell<Var<T>>,
     unit_weight: OnceCell<Var<T>>,
     cosines: OnceCell<Var<T>>,
@@ -46,8 +68,7 @@ impl<'a, T: Float> Batch<'a, T> {
     pub(crate) fn new(
         embeddings: &'a Var<T>,
         labels: &[usize],
-        heads: &'a Heads<T>,
-        step: u64,
+        setting: &'a Setting<T>,
     ) -> Result<Self> {
         let shape = embeddings.shape();
         if shape.rank() != 2 {
@@ -66,12 +87,16 @@ impl<'a, T: Float> Batch<'a, T> {
         Ok(Batch {
             embeddings,
             labels: labels.into(),
-            heads,
-            step,
+            setting,
+            renewed: RefCell::default(),
             units: OnceCell::new(),
             unit_weight: OnceCell::new(),
             cosines: OnceCell::new(),
         })
+    }
+
+    pub(crate) fn setting(&self) -> &'a Setting<T> {
+        self.setting
     }
 
     /// The embeddings, `[N, D]`.
@@ -86,7 +111,7 @@ impl<'a, T: Float> Batch<'a, T> {
 
     /// The training step, for settings that change with time. It counts from 0.
     pub fn step(&self) -> u64 {
-        self.step
+        self.setting.step
     }
 
     /// The lengths of the embeddings, `[N]`.
@@ -110,8 +135,26 @@ impl<'a, T: Float> Batch<'a, T> {
     /// # Panics
     /// If no loss of the spec is angular by its [`Head`](crate::Head).
     pub fn weight(&self) -> &'a Var<T> {
-        let weight = self.heads.angular.as_ref();
+        let weight = self.setting.heads.angular.as_ref();
         weight.expect("an angular loss has angular class weights")
+    }
+
+    /// The class weights of the linear losses as they are, `[C, D]`.
+    ///
+    /// # Panics
+    /// If no loss of the spec is linear by its [`Head`](crate::Head).
+    pub fn linear_weight(&self) -> &'a Var<T> {
+        let linear = self.setting.heads.linear.as_ref();
+        &linear.expect("a linear loss has linear class weights").0
+    }
+
+    /// What the losses of the spec own under `name`: tracked if it is learned.
+    ///
+    /// # Panics
+    /// If no loss of the spec owns such a tensor.
+    pub fn owned(&self, name: &str) -> &'a Var<T> {
+        let owned = self.setting.heads.owned.get(name);
+        owned.unwrap_or_else(|| panic!("no loss of the spec owns `{name}`"))
     }
 
     /// The class weights brought to length 1, `[C, D]`.
@@ -144,90 +187,112 @@ impl<'a, T: Float> Batch<'a, T> {
         Ok(self.unit_embeddings()?.try_matmul_nt(&weight)?)
     }
 
-    /// `⟨w_j, x⟩ + b_j` with the class weights and the bias of the linear losses, `[N, C]`.
+    /// `⟨w_j, x⟩` with the class weights of the linear losses, `[N, C]`.
     ///
     /// # Errors
     /// If the dimensions of embeddings and weights differ.
     ///
     /// # Panics
     /// If no loss of the spec is linear by its [`Head`](crate::Head).
-    pub fn linear_logits(&self) -> Result<Var<T>> {
-        let linear = self.heads.linear.as_ref();
-        let (weight, bias) = linear.expect("a linear loss has linear class weights");
-        Ok(self.embeddings.try_matmul_nt(weight)?.try_add(bias)?)
+    pub fn inner_products(&self) -> Result<Var<T>> {
+        Ok(self.embeddings.try_matmul_nt(self.linear_weight())?)
     }
 
-    /// The class centres, `[C, D]`.
+    /// `⟨w_j, x⟩ + b_j` with the class weights and the bias of the linear losses, `[N, C]`.
+    ///
+    /// # Errors
+    /// If the dimensions of embeddings and weights differ.
     ///
     /// # Panics
-    /// If no loss of the spec has centres by its [`Head`](crate::Head).
-    pub fn centers(&self) -> &'a Var<T> {
-        let centers = self.heads.centers.as_ref();
-        centers.expect("a loss with centres has centres")
+    /// If no loss of the spec has a bias by its [`Head`](crate::Head).
+    pub fn linear_logits(&self) -> Result<Var<T>> {
+        let linear = self.setting.heads.linear.as_ref();
+        let bias = linear.and_then(|(_, bias)| bias.as_ref());
+        let bias = bias.expect("a loss with a bias has one");
+        Ok(self.inner_products()?.try_add(bias)?)
     }
 
     /// Similarities by which the classes are told apart, without any margin: the cosines, or the
-    /// inner products plus bias where the spec has no angular loss; `None` without class weights.
+    /// inner products plus bias where the spec has no angular loss; `None` without class weights
+    /// of these kinds.
     ///
     /// # Errors
     /// If the dimensions of embeddings and weights differ.
     pub fn logits(&self) -> Result<Option<Var<T>>> {
-        match self.heads.angular {
+        match self.setting.heads.angular {
             Some(_) => self.cosines().map(Some),
-            None => self.heads.logits(self.embeddings),
+            None => self.setting.heads.logits(self.embeddings),
         }
+    }
+
+    /// Each sample's element of similarities `[N, C]` at its own class, `[N]`.
+    ///
+    /// # Errors
+    /// If a label is out of range.
+    pub fn targets(&self, similarities: &Var<T>) -> Result<Var<T>> {
+        Ok(similarities.try_pick(self.labels.clone())?)
+    }
+
+    /// A number `[1]` for each sample, `[N]`.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    pub fn for_each_sample(&self, number: &Var<T>) -> Result<Var<T>> {
+        let zeros = Var::constant(Tensor::zeros([self.labels.len()]));
+        Ok(zeros.try_add(number)?)
     }
 
     /// The generalized softmax of the cosines, `[N]`.
     ///
     /// # Errors
     /// If a label is out of range, or dimensions differ.
-    pub fn class_softmax<M: RegisteredMargin>(&self, margin: M, smoothing: f64) -> Result<Var<T>> {
-        self.class_softmax_of(&self.cosines()?, margin, smoothing)
+    pub fn class_softmax<M>(&self, margin: M, smoothing: f64) -> Result<Var<T>>
+    where
+        M: Margin + Entered<Softmax, 1>,
+    {
+        self.class_loss(&self.cosines()?, margin, Softmax { smoothing })
     }
 
-    /// The generalized softmax of given similarities `[N, C]`.
+    /// The losses `[N]` of similarities `[N, C]` with a margin in a form.
     ///
     /// # Errors
     /// If a label is out of range.
-    pub fn class_softmax_of<M: RegisteredMargin>(
-        &self,
-        similarities: &Var<T>,
-        margin: M,
-        smoothing: f64,
-    ) -> Result<Var<T>> {
-        let op = ClassSoftmax {
+    pub fn class_loss<M, F>(&self, similarities: &Var<T>, margin: M, form: F) -> Result<Var<T>>
+    where
+        M: Margin + Entered<F, 1>,
+        F: Form,
+    {
+        let labels = self.labels.clone();
+        let op = ClassLoss {
             margin,
-            labels: self.labels.clone(),
-            smoothing,
+            form,
+            labels,
         };
         Ok(apply(op, [similarities])?)
     }
 
-    /// The generalized softmax of the cosines with the lengths of the embeddings as radius, `[N]`.
+    /// The losses `[N]` of similarities `[N, C]` and a number for each sample, `[N]`.
     ///
     /// # Errors
-    /// If a label is out of range, or dimensions differ.
-    pub fn radial_softmax<M: RegisteredMargin>(&self, margin: M) -> Result<Var<T>> {
-        let op = ClassSoftmax {
+    /// If a label is out of range.
+    pub fn sample_loss<M, F>(
+        &self,
+        similarities: &Var<T>,
+        numbers: &Var<T>,
+        margin: M,
+        form: F,
+    ) -> Result<Var<T>>
+    where
+        M: SampleMargin + Entered<F, 2>,
+        F: Form,
+    {
+        let labels = self.labels.clone();
+        let op = ClassLoss {
             margin,
-            labels: self.labels.clone(),
-            smoothing: 0.0,
+            form,
+            labels,
         };
-        Ok(apply(op, [&self.cosines()?, &self.lengths()?])?)
-    }
-
-    /// The decoupled losses of the cosines, `[N]`.
-    ///
-    /// # Errors
-    /// If a label is out of range, or dimensions differ.
-    pub fn class_decoupled<M: RegisteredMargin>(&self, margin: M, weight: f64) -> Result<Var<T>> {
-        let op = ClassDecoupled {
-            margin,
-            labels: self.labels.clone(),
-            weight,
-        };
-        Ok(apply(op, [&self.cosines()?])?)
+        Ok(apply(op, [similarities, numbers])?)
     }
 }
 

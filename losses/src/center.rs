@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::frame::label_fault;
 use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
 use crate::loss::{Loss, Part};
+use crate::owned::{Axis, Owned};
 use engine::error::BadOperands;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, apply};
@@ -142,15 +143,7 @@ pub struct CenterLoss {
     rate: f64,
 }
 
-impl CenterLoss {
-    /// The rule for the centres.
-    pub(crate) fn rule(values: &Values) -> Rule {
-        match values.word("rule") {
-            "gradient" => Rule::Gradient,
-            _ => Rule::Paper,
-        }
-    }
-}
+const CENTERS: &str = "centers";
 
 impl Loss for CenterLoss {
     const INFO: LossInfo = LossInfo {
@@ -165,7 +158,8 @@ impl Loss for CenterLoss {
             Parameter::number("rate", 0.5, Range::closed(0.0, 1.0), "rate of the centres"),
         ],
         presets: &[],
-        head: Head::Centers,
+        head: Head::None,
+        remarks: "",
         source: "Wen et al. 2016, A discriminative feature learning approach for deep face \
                  recognition, ECCV (its lambda is the weight of this term)",
         status: Status::Known,
@@ -173,30 +167,29 @@ impl Loss for CenterLoss {
 
     fn new(values: &Values) -> Self {
         CenterLoss {
-            rule: Self::rule(values),
+            rule: match values.word("rule") {
+                "gradient" => Rule::Gradient,
+                _ => Rule::Paper,
+            },
             rate: values.number("rate"),
         }
     }
 
-    fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let labels = batch.labels().clone();
-        let loss = apply(
-            CenterDistance { labels },
-            [batch.embeddings(), batch.centers()],
-        )?;
-        Ok(Part::only(Self::INFO.name, loss))
+    fn owns(&self, _: usize, _: usize) -> Vec<Owned> {
+        vec![Owned::state(CENTERS, &[Axis::Classes, Axis::Dim], 0.0)]
     }
 
-    fn moved_centers<T: Float>(&self, batch: &Batch<'_, T>) -> Option<Tensor<T>> {
-        let centers = batch.centers().value();
-        let delta = center_delta(
-            self.rule,
-            batch.embeddings().value(),
-            batch.labels(),
-            centers,
-        );
-        let (mut moved, rate) = (centers.clone(), T::of(self.rate));
-        moved.zip_assign(&delta, |c, d| c - rate * d);
-        Some(moved)
+    fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
+        let labels = batch.labels().clone();
+        let centers = batch.owned(CENTERS);
+        let loss = apply(CenterDistance { labels }, [batch.embeddings(), centers])?;
+        batch.advance(CENTERS, |centers| {
+            let x = batch.embeddings().value();
+            let delta = center_delta(self.rule, x, batch.labels(), centers);
+            let (mut moved, rate) = (centers.clone(), T::of(self.rate));
+            moved.zip_assign(&delta, |c, d| c - rate * d);
+            moved
+        });
+        Ok(Part::only(Self::INFO.name, loss))
     }
 }

@@ -1,13 +1,29 @@
 //! Losses that compare a sample with the weights of all classes. One file each: the page about the
 //! loss, its formula, its operation and what it is checked with.
 
+pub mod adacos;
+pub mod adaface;
 pub mod arcface;
+pub mod circle;
+pub mod combined;
 pub mod cosface;
 pub mod cs_softmax;
+pub mod curricularface;
+pub mod d_softmax;
+pub mod elasticface;
+pub mod focal;
+pub mod gaussian;
+pub mod l_softmax;
+pub mod magface;
+pub mod mv_softmax;
 pub mod normface;
+pub mod p2sgrad;
 pub mod so_softmax;
 pub mod softmax;
 pub mod sphereface;
+pub mod sphereface2;
+pub mod subcenter;
+pub mod virtual_softmax;
 
 use crate::advice::{AutoRule, auto_scale};
 use crate::info::{Parameter, Range};
@@ -25,6 +41,43 @@ pub(crate) const HEAD_LR_MULT: Parameter = Parameter::number(
 pub(crate) const fn scale(default: f64, rule: AutoRule) -> Parameter {
     Parameter::number("s", default, Range::above(0.0), "scale of the cosines").or_auto(rule)
 }
+
+/// Label smoothing, as the parameters `smoothing` and `spread` set it.
+#[derive(Clone, Copy, Debug)]
+pub struct Smoothing {
+    /// The part of the target that is spread.
+    pub amount: f64,
+    /// Whether it is spread over the other classes alone.
+    pub over_others: bool,
+}
+
+impl Smoothing {
+    pub(crate) fn new(values: &crate::Values) -> Self {
+        Smoothing {
+            amount: values.number("smoothing"),
+            over_others: values.word("spread") == "others",
+        }
+    }
+
+    /// ε of the target `(1 − ε) onehot(y) + ε/C`.
+    ///
+    /// The target `1 − a` for y and `a/(C − 1)` for each of the others is that with
+    /// ε = a C/(C − 1).
+    pub fn epsilon(&self, classes: usize) -> f64 {
+        let classes = classes as f64;
+        match self.over_others {
+            true => self.amount * classes / (classes - 1.0),
+            false => self.amount,
+        }
+    }
+}
+
+/// Over which classes label smoothing spreads its part.
+pub(crate) const SPREAD: Parameter = Parameter::word(
+    "spread",
+    &["all", "others"],
+    "what smoothing spreads over: all C classes (Szegedy et al.), or the C-1 others (fast-reid)",
+);
 
 /// Label smoothing.
 pub(crate) const SMOOTHING: Parameter = Parameter::number(

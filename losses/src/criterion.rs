@@ -1,36 +1,46 @@
 //! `Criterion`: the losses of a spec with the class weights they own in the model.
 
 use crate::advice::Note;
-use crate::batch::{Batch, Heads};
+use crate::batch::{Batch, Heads, Setting};
 use crate::error::{Error, Result};
 use crate::info::Head;
 use crate::loss::{AnyLoss, Part};
-use crate::spec::Spec;
+use crate::owned::{Held, OwnedKind};
+use crate::spec::{Spec, Term};
 use crate::table;
 use engine::rng::Key;
 use engine::{BufferId, Float, ParamId, Params, Tensor, Var};
 use nn::{Init, Pass, Scope};
+use std::rc::Rc;
 
 /// What a network is trained to minimise: the weighted sum of the losses of a [`Spec`].
 ///
-/// Class weights, biases and centres live in the model under `head`, so that they are trained and
-/// saved with it:
+/// Class weights and what else losses own live in the model under `head`, so that they are
+/// trained and saved with it:
 ///
 /// | name | shape | what |
 /// |---|---|---|
 /// | `head.weight` | `[C, D]` | class weights, shared by all losses that compare in the same way |
 /// | `head.bias` | `[C]` | of `softmax` |
-/// | `head.angular.weight` | `[C, D]` | the same for cosine losses beside `softmax` |
+/// | `head.angular.weight` | `[C, D]` | the same for cosine losses beside one of inner products |
 /// | `head.centers` | `[C, D]` | a buffer, of `center` |
+/// | `head.<loss>.<name>` | | what a loss names in [`Loss::owns`](crate::Loss::owns): a learned scale, state |
 pub struct Criterion<T: Float> {
     spec: Spec,
     notes: Vec<Note>,
     losses: Vec<(f64, Box<dyn AnyLoss<T>>)>,
-    linear: Option<(ParamId, ParamId)>,
+    linear: Option<(ParamId, Option<ParamId>)>,
     angular: Option<ParamId>,
-    centers: Option<BufferId>,
+    owned: Vec<(&'static str, Handle)>,
     classes: usize,
     step: u64,
+}
+
+/// Where an owned tensor is.
+#[derive(Clone, Copy)]
+enum Handle {
+    Learned(ParamId),
+    State(BufferId),
 }
 
 /// The value of a batch.
@@ -67,14 +77,16 @@ impl<T: Float> Criterion<T> {
     /// different factors on their learning rate.
     pub fn new(spec: &Spec, scope: &mut Scope<'_, T>, classes: usize, dim: usize) -> Result<Self> {
         let (spec, notes) = spec.resolve(classes, dim)?;
-        let linear_rate = learning_rate(&spec, Head::Linear)?;
-        let angular_rate = learning_rate(&spec, Head::Angular)?;
+        let losses = build(&spec);
+        let has_bias = spec.terms().iter().any(|t| t.info().head == Head::Linear);
+        let linear_rate = learning_rate(&spec, Head::is_linear)?;
+        let angular_rate = learning_rate(&spec, |head| head == Head::Angular)?;
         let mut head = scope.child("head");
         let linear = linear_rate.map(|rate| {
             // Small enough for the first loss to be that of chance.
             let weight = head.param("weight", [classes, dim], Init::Normal(0.01));
-            let bias = head.param("bias", [classes], Init::Constant(0.0));
-            for id in [weight, bias] {
+            let bias = has_bias.then(|| head.param("bias", [classes], Init::Constant(0.0)));
+            for id in [weight].into_iter().chain(bias) {
                 head.params().param_mut(id).lr_mult = rate;
             }
             (weight, bias)
@@ -89,15 +101,36 @@ impl<T: Float> Criterion<T> {
             head.params().param_mut(weight).lr_mult = rate;
             weight
         });
-        let has_centers = spec.terms().iter().any(|t| t.info().head == Head::Centers);
-        let centers = has_centers.then(|| head.buffer("centers", Tensor::zeros([classes, dim])));
+        let mut owned: Vec<(&'static str, Handle)> = Vec::new();
+        for (term, (_, loss)) in spec.terms().iter().zip(&losses) {
+            for it in loss.owns(classes, dim) {
+                if owned.iter().any(|(name, _)| *name == it.name) {
+                    continue;
+                }
+                let shape = it.shape(classes, dim);
+                let handle = match it.kind {
+                    OwnedKind::Learned { decay } => {
+                        let id = head.param(it.name, shape, it.init);
+                        let param = head.params().param_mut(id);
+                        param.lr_mult = head_lr_mult(term).unwrap_or(1.0);
+                        param.decay = decay;
+                        Handle::Learned(id)
+                    }
+                    OwnedKind::State => {
+                        let value = it.init.tensor(shape, Key::new(0));
+                        Handle::State(head.buffer(it.name, value))
+                    }
+                };
+                owned.push((it.name, handle));
+            }
+        }
         Ok(Criterion {
-            losses: build(&spec),
+            losses,
             spec,
             notes,
             linear,
             angular,
-            centers,
+            owned,
             classes,
             step: 0,
         })
@@ -114,13 +147,13 @@ impl<T: Float> Criterion<T> {
     }
 
     /// Sets the training step, counted from 0, for losses that change with time (the annealing of
-    /// `sphereface`). To be called before the forward pass of each step.
+    /// `sphereface` and `l-softmax`). To be called before the forward pass of each step.
     pub fn set_step(&mut self, step: u64) {
         self.step = step;
     }
 
-    /// The loss of embeddings `[N, D]` with their labels. In a training pass, class centres move
-    /// on afterwards.
+    /// The loss of embeddings `[N, D]` with their labels. In a training pass, class centres and
+    /// other state move on.
     ///
     /// # Errors
     /// If a label is out of range, or shapes do not fit.
@@ -137,24 +170,31 @@ impl<T: Float> Criterion<T> {
                 classes: self.classes,
             });
         }
-        let heads = self.heads(pass);
-        let batch = Batch::new(embeddings, labels, &heads, self.step)?;
+        let setting = Setting {
+            heads: self.heads(pass),
+            step: self.step,
+            training: pass.key(),
+            held: Rc::new(Held::given(Default::default())),
+        };
+        let batch = Batch::new(embeddings, labels, &setting)?;
         let parts = parts(&self.losses, &batch)?;
         let terms = parts.iter().map(|part| TermValue {
             name: part.name,
             weight: part.weight,
             value: part.mean().value().item().to_f64(),
         });
+        let logits = match batch.logits()? {
+            Some(logits) => Some(logits),
+            None => self.own_logits(embeddings, &setting.heads)?,
+        };
         let outcome = Outcome {
             loss: total(&parts),
             terms: terms.collect(),
-            logits: batch.logits()?.map(|logits| logits.value().clone()),
+            logits: logits.map(|logits| logits.value().clone()),
         };
-        if let (true, Some(id)) = (pass.is_training(), self.centers) {
-            for (_, loss) in &self.losses {
-                if let Some(moved) = loss.moved_centers(&batch) {
-                    pass.params().set_buffer(id, moved);
-                }
+        for (name, value) in batch.renewed.take() {
+            if let Some((_, Handle::State(id))) = self.owned.iter().find(|(n, _)| *n == name) {
+                pass.params().set_buffer(*id, value);
             }
         }
         Ok(outcome)
@@ -165,17 +205,49 @@ impl<T: Float> Criterion<T> {
     /// # Errors
     /// If the dimensions do not fit.
     pub fn logits(&self, pass: &Pass<'_, T>, embeddings: &Var<T>) -> Result<Option<Tensor<T>>> {
-        let logits = self.heads(pass).logits(embeddings)?;
+        let heads = self.heads(pass);
+        let logits = match heads.logits(embeddings)? {
+            Some(logits) => Some(logits),
+            None => self.own_logits(embeddings, &heads)?,
+        };
         Ok(logits.map(|logits| logits.value().clone()))
     }
 
+    /// Those of the first loss with class weights of its own.
+    fn own_logits(&self, embeddings: &Var<T>, heads: &Heads<T>) -> Result<Option<Var<T>>> {
+        own_logits(&self.losses, embeddings, heads)
+    }
+
     fn heads(&self, pass: &Pass<'_, T>) -> Heads<T> {
+        let owned = |&(name, handle): &(&'static str, Handle)| {
+            let value = match handle {
+                Handle::Learned(id) => pass.param(id),
+                Handle::State(id) => Var::constant(pass.params().buffer(id)),
+            };
+            (name, value)
+        };
         Heads {
-            linear: self.linear.map(|(w, b)| (pass.param(w), pass.param(b))),
+            linear: self
+                .linear
+                .map(|(w, b)| (pass.param(w), b.map(|b| pass.param(b)))),
             angular: self.angular.map(|w| pass.param(w)),
-            centers: self.centers.map(|c| Var::constant(pass.params().buffer(c))),
+            owned: self.owned.iter().map(owned).collect(),
         }
     }
+}
+
+/// The logits of the first loss with class weights of its own.
+pub(crate) fn own_logits<T: Float>(
+    losses: &[(f64, Box<dyn AnyLoss<T>>)],
+    embeddings: &Var<T>,
+    heads: &Heads<T>,
+) -> Result<Option<Var<T>>> {
+    for (_, loss) in losses {
+        if let Some(logits) = loss.logits(embeddings, &heads.owned)? {
+            return Ok(Some(logits));
+        }
+    }
+    Ok(None)
 }
 
 /// The losses of a spec whose parameters are all decided, with their weights.
@@ -211,19 +283,20 @@ pub(crate) fn total<T: Float>(parts: &[Part<T>]) -> Var<T> {
     sum.expect("a spec has at least one loss")
 }
 
+/// What a term sets as the factor on the learning rate of class weights.
+fn head_lr_mult(term: &Term) -> Option<f64> {
+    let has = term.info().parameter("head_lr_mult").is_ok();
+    has.then(|| term.values().given("head_lr_mult")).flatten()
+}
+
 /// The factor on the learning rate of the class weights of one kind; `None` if no loss has such.
-fn learning_rate(spec: &Spec, head: Head) -> Result<Option<f64>> {
-    let mut terms = spec
-        .terms()
-        .iter()
-        .filter(|t| t.info().head == head)
-        .peekable();
-    if terms.peek().is_none() {
-        return Ok(None);
-    }
+fn learning_rate(spec: &Spec, is_kind: impl Fn(Head) -> bool) -> Result<Option<f64>> {
+    let terms = spec.terms().iter().filter(|t| is_kind(t.info().head));
     let mut rate = None;
+    let mut exists = false;
     for term in terms {
-        if let Some(given) = term.values().given("head_lr_mult") {
+        exists = true;
+        if let Some(given) = head_lr_mult(term) {
             if rate.is_some_and(|other| other != given) {
                 return Err(Error::BadValue {
                     loss: term.info().name,
@@ -236,7 +309,7 @@ fn learning_rate(spec: &Spec, head: Head) -> Result<Option<f64>> {
             rate = Some(given);
         }
     }
-    Ok(Some(rate.unwrap_or(1.0)))
+    Ok(exists.then(|| rate.unwrap_or(1.0)))
 }
 
 /// The loss to expect at the start of training: that of random embeddings, whose elements are

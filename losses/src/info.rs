@@ -20,8 +20,11 @@ pub struct LossInfo {
     pub parameters: &'static [Parameter],
     /// Named sets of parameter values: `name:preset=NAME`.
     pub presets: &'static [Preset],
-    /// What it owns in the model.
+    /// Its class weights.
     pub head: Head,
+    /// What well-known implementations do otherwise, by name, and other things worth knowing.
+    /// Empty if there is nothing to say.
+    pub remarks: &'static str,
     /// The paper.
     pub source: &'static str,
     /// How sure the formula is.
@@ -33,24 +36,37 @@ pub struct LossInfo {
 pub enum Family {
     /// Samples with the weights of classes.
     Class,
-    /// Samples with centres that are averages, not learned weights.
+    /// Samples with centres that are averages, or their lengths with a number.
     Center,
+    /// Samples of a batch with each other, in pairs or triplets.
+    Pair,
+    /// Samples with proxies: learned points that stand for classes.
+    Proxy,
     /// Distances selected from a batch.
     Distance,
     /// A sum of others.
     Joint,
 }
 
-/// What a loss owns in the model.
+/// The class weights of a loss. Losses of a spec with the same kind share them; what else a loss
+/// owns is named by [`Loss::owns`](crate::Loss::owns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Head {
-    /// Class weights `[C, D]`, compared by their inner product with the embedding, and a bias
-    /// `[C]`.
+    /// `[C, D]`, compared by their inner product with the embedding, and a bias `[C]`.
     Linear,
-    /// Class weights `[C, D]`, compared by their cosine with the embedding.
+    /// The same without a bias.
+    Inner,
+    /// `[C, D]`, compared by their cosine with the embedding.
     Angular,
-    /// Class centres `[C, D]`, which are state, not parameters.
-    Centers,
+    /// None.
+    None,
+}
+
+impl Head {
+    /// Whether class weights are compared by their inner product.
+    pub fn is_linear(self) -> bool {
+        matches!(self, Head::Linear | Head::Inner)
+    }
 }
 
 /// How sure the formula of a loss is.
@@ -436,6 +452,12 @@ impl fmt::Display for LossInfo {
                 settings.join(","),
                 p.about
             )?;
+        }
+        if !self.remarks.is_empty() {
+            writeln!(f, "\nRemarks")?;
+            for line in self.remarks.lines() {
+                writeln!(f, "    {line}")?;
+            }
         }
         writeln!(f, "\nSource\n    {}", self.source)?;
         match self.status {

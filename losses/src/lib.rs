@@ -30,25 +30,47 @@
 //!
 //! # What there is
 //!
+//! | family | losses |
+//! |---|---|
+//! | inner products | `softmax` (with label smoothing), `focal`, `virtual-softmax`, `l-softmax` |
+//! | cosines | `normface`, `sphereface`, `sphereface2`, `cosface`, `arcface`, `combined`, `subcenter-arcface`, `adacos`, `mv-softmax`, `curricularface`, `adaface`, `magface`, `elasticface`, `circle`, `d-softmax`, `p2sgrad`, `so-softmax`, `cs-softmax` |
+//! | distributions | `gaussian` (L-GM) |
+//! | distances | `sml`, `sml-joint` |
+//! | pairs | `contrastive`, `triplet`, `lifted`, `n-pair`, `multi-similarity`, `circle-pair`, `supcon`, `nt-xent`, `margin`; most with a `memory` of past batches |
+//! | proxies | `proxy-nca`, `proxy-anchor`, `soft-triple` |
+//! | centres and lengths | `center`, `ring` |
+//!
 //! [`LOSSES`] is the table behind `loss list`: for each loss its formula, parameters with defaults
-//! and ranges, source, and whether the formula was read in its source or reconstructed, with the
-//! reasoning. [`evaluate`] computes a loss and all gradients from named tensors, for comparison
-//! with other implementations. [`CHECKS`] holds the gradient of every loss, from the embeddings
-//! and the class weights to the value, to finite differences; [`OPERATIONS`] does so for the
-//! operations they are made of.
+//! and ranges, source, what well-known implementations do otherwise, and whether the formula was
+//! read in its source or reconstructed, with the reasoning. [`evaluate`] computes a loss and all
+//! gradients from named tensors, for comparison with other implementations. [`CHECKS`] holds the
+//! gradient of every loss, from the embeddings and the class weights to the value, to finite
+//! differences; [`OPERATIONS`] does so for the operations they are made of.
 //!
 //! # How it is made
 //!
-//! Most class-level losses are one operation, [`frame::ClassSoftmax`], around a pair of functions,
+//! Most class-level losses are one operation, [`frame::ClassLoss`], around a pair of functions,
 //! a [`frame::Margin`]; the page [`frame`] explains it. Adding one takes
 //!
 //! 1. a file under `class/` with the pair and its derivatives, and the settings to check them
-//!    with ([`frame::Margin`]),
+//!    with ([`frame::Margin`], or [`frame::SampleMargin`] if the pair knows one more number of the
+//!    sample),
 //! 2. in the same file its page and how it is made from parameter values ([`Loss`]),
 //! 3. a line in `table.rs`, which also registers the operation, and a line in `checks.rs`.
 //!
+//! Losses between samples are one operation too, [`pairs::PairMatrix`], around a
+//! [`pairs::PairLoss`].
+//!
+//! What a loss owns besides class weights it names in [`Loss::owns`]: parameters that are learned (a
+//! scale, sub-centers) and state that follows a rule of its own (the scale of AdaCos, a memory of
+//! past batches), which [`Batch::advance`] moves on in training passes. Both are part of the
+//! model, under `head`, and saved with it. What it draws or selects without a gradient goes through
+//! [`Batch::held`], so that another implementation can be given the same draw and finite
+//! differences can hold it fixed.
+//!
 //! A loss that passes back something else than its derivative, on purpose, is registered in
-//! [`SURROGATES`] instead; a test sees to it that such operations do fail the comparison.
+//! [`SURROGATES`] and [`SURROGATE_CHECKS`] instead; a test sees to it that these do fail the
+//! comparison.
 
 mod advice;
 mod batch;
@@ -61,17 +83,22 @@ mod evaluate;
 pub mod frame;
 mod info;
 mod loss;
+mod owned;
+pub mod pairs;
+pub mod proxy;
+pub mod ring;
 pub mod sml;
 mod spec;
 mod table;
 
 pub use advice::{AutoRule, Note, NoteKind, adacos_scale, needed_gap, smallest_scale};
 pub use batch::Batch;
-pub use checks::{CHECKS, Check};
+pub use checks::{CHECKS, Check, SURROGATE_CHECKS};
 pub use criterion::{Criterion, Outcome, TermValue, expected_initial_loss};
 pub use error::{Error, Result};
 pub use evaluate::{Tensors, evaluate};
 pub use info::{Family, Head, Kind, LossInfo, Parameter, Preset, Range, Status, Value, Values};
 pub use loss::{Loss, Part};
+pub use owned::{Axis, Owned, OwnedKind};
 pub use spec::{Spec, Term};
 pub use table::{LOSSES, OPERATIONS, SURROGATES, find};

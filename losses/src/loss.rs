@@ -3,7 +3,9 @@
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::info::{LossInfo, Values};
-use engine::{Float, Tensor, Var};
+use crate::owned::Owned;
+use engine::{Float, Var};
+use std::collections::BTreeMap;
 
 /// A loss of the table. Its file holds the page about it, its formula, and the inputs it is
 /// checked with.
@@ -20,9 +22,23 @@ pub trait Loss: Sized + Send + Sync + 'static {
     /// If the tensors of the batch do not fit together.
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>>;
 
-    /// The class centres after this batch, for a loss that moves them by a rule of its own.
-    fn moved_centers<T: Float>(&self, _: &Batch<'_, T>) -> Option<Tensor<T>> {
-        None
+    /// What it owns in the model besides the class weights of its [`Head`](crate::Head), for so
+    /// many classes and dimensions.
+    fn owns(&self, _classes: usize, _dim: usize) -> Vec<Owned> {
+        Vec::new()
+    }
+
+    /// By what the classes of embeddings `[N, D]` are told apart, `[N, C]`, for a loss whose class
+    /// weights are its own. `owned` has what it owns, by name.
+    ///
+    /// # Errors
+    /// If the dimensions differ.
+    fn logits<T: Float>(
+        &self,
+        _embeddings: &Var<T>,
+        _owned: &BTreeMap<&'static str, Var<T>>,
+    ) -> Result<Option<Var<T>>> {
+        Ok(None)
     }
 
     /// What is questionable about these settings for so many classes and dimensions.
@@ -69,7 +85,12 @@ impl<T: Float> Part<T> {
 /// [`Loss`] for one number type, so that losses can be kept in a list.
 pub(crate) trait AnyLoss<T: Float>: Send + Sync {
     fn forward(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>>;
-    fn moved_centers(&self, batch: &Batch<'_, T>) -> Option<Tensor<T>>;
+    fn owns(&self, classes: usize, dim: usize) -> Vec<Owned>;
+    fn logits(
+        &self,
+        embeddings: &Var<T>,
+        owned: &BTreeMap<&'static str, Var<T>>,
+    ) -> Result<Option<Var<T>>>;
     fn warnings(&self, classes: usize, dim: usize) -> Vec<String>;
 }
 
@@ -77,8 +98,15 @@ impl<T: Float, L: Loss> AnyLoss<T> for L {
     fn forward(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
         Loss::forward(self, batch)
     }
-    fn moved_centers(&self, batch: &Batch<'_, T>) -> Option<Tensor<T>> {
-        Loss::moved_centers(self, batch)
+    fn owns(&self, classes: usize, dim: usize) -> Vec<Owned> {
+        Loss::owns(self, classes, dim)
+    }
+    fn logits(
+        &self,
+        embeddings: &Var<T>,
+        owned: &BTreeMap<&'static str, Var<T>>,
+    ) -> Result<Option<Var<T>>> {
+        Loss::logits(self, embeddings, owned)
     }
     fn warnings(&self, classes: usize, dim: usize) -> Vec<String> {
         Loss::warnings(self, classes, dim)

@@ -321,6 +321,7 @@ impl Loss for Sml {
         parameters: &[FORM, KAPPA, HEAD_LR_MULT],
         presets: &[],
         head: Head::Angular,
+        remarks: "",
         source: "A novel soft margin loss function for deep discriminative embedding learning, \
                  IEEE Access 8 (2020), \
                  202785-202794, doi 10.1109/ACCESS.2020.3036185",
@@ -376,6 +377,7 @@ impl Loss for SmlJoint {
         ],
         presets: &[],
         head: Head::Angular,
+        remarks: "",
         source: Sml::INFO.source,
         status: Status::Reconstructed(
             "The soft-margin term is that of `sml`, which says what is known of it. The improved\n\

@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn mistakes_are_explained() {
         assert!(error("arcfase").contains("did you mean `arcface`?"));
-        assert!(error("zzz").contains("losses: softmax, normface"));
+        assert!(error("zzz").contains("losses: softmax, focal"));
         let key = error("so-softmax:lambdap=3");
         assert!(
             key.contains("did you mean `lambda_p`?") && key.contains("lambda_n=32"),

@@ -2,27 +2,66 @@
 
 use crate::center::{CenterDistance, CenterLoss};
 use crate::class::{
-    arcface::{ArcFace, ArcFaceLoss},
+    adacos::AdaCos,
+    adaface::{AdaFace, Adaptive},
+    arcface::{ArcFace, ArcFaceLoss, StraightArcFace},
+    circle::{Circle, CircleLoss},
+    combined::{Combined, CombinedLoss},
     cosface::{CosFace, CosFaceLoss},
     cs_softmax::{CsDecoupled, CsLinear, CsSoftmax, ScaleGradient},
+    curricularface::{Curricular, CurricularFace},
+    d_softmax::{DSoftmax, Dissected},
+    elasticface::{CosineOfSample, ElasticFace},
+    focal::{FocalLoss, Focus},
+    gaussian::{GaussianDistance, GaussianMixture},
+    l_softmax::{AngleMultiple, LSoftmax},
+    magface::{AngleOfSample, MagFace},
+    mv_softmax::{MisClassified, MvSoftmax},
     normface::{NormFace, NormFaceLoss},
+    p2sgrad::{P2sGrad, SquaredError},
     so_softmax::{SoMargin, SoSoftmax},
     softmax::{Identity, Softmax},
     sphereface::{SphereFace, SpherePsi},
+    sphereface2::{BinaryTerms, SphereFace2},
+    subcenter::SubCenterArcFace,
+    virtual_softmax::VirtualSoftmax,
 };
 use crate::error::{Error, Result, closest};
+use crate::frame::{GivenTarget, Radial};
 use crate::info::LossInfo;
 use crate::loss::{AnyLoss, Loss};
+use crate::pairs::{
+    PairMatrix,
+    circle::{CirclePair, PairCircle},
+    contrast::{NtXent, PairEntropy, SupCon, SupervisedContrast},
+    contrastive::{Contrast, Contrastive},
+    lifted::{Lifted, LiftedStructure},
+    margin::{Boundary, MarginLoss},
+    multi_similarity::{MultiSimilarity, Similarities},
+    n_pair::NPair,
+    triplet::{Triplet, Triplets},
+};
+use crate::proxy::{
+    anchor::{Anchored, ProxyAnchor},
+    nca::{ProxyNca, SquaredDistance},
+    soft_triple::{SoftTriple, Spread},
+};
 use crate::register_margins;
+use crate::ring::RingLoss;
 use crate::sml::{Sml, SmlJoint, SoftMargin};
 use crate::spec::Term;
 use engine::Float;
 use engine::op::Entry;
 
 /// A loss, and the margins and operations it is made of, in the words of
-/// [`register_margins!`](crate::register_margins) and with `op` for an operation.
+/// [`register_margins!`](crate::register_margins) and with `Op` for an operation. `surrogates`
+/// come last.
 macro_rules! losses {
-    ($($loss:ty { $($form:ident $op:ty $([$n:literal])?),* })*) => {
+    (
+        losses { $($loss:ty { $($form:ident [$n:literal] $op:ty),* })* }
+        shared { $($shared_form:ident [$shared_n:literal] $shared:ty),* $(,)? }
+        surrogates { $($other_form:ident [$other_n:literal] $other:ty),* $(,)? }
+    ) => {
         /// Every loss, in the order of `loss list`.
         pub static LOSSES: &[LossInfo] = &[$(<$loss as Loss>::INFO),*];
 
@@ -35,30 +74,73 @@ macro_rules! losses {
             unreachable!("`{name}` is in the table")
         }
 
-        $($(register_margins!(@mark $form $op $([$n])?);)*)*
+        $($(register_margins!(@mark $form [$n] $op);)*)*
+        $(register_margins!(@mark $shared_form [$shared_n] $shared);)*
+        $(register_margins!(@mark $other_form [$other_n] $other);)*
 
         /// The operations of the losses, whose backward is the derivative of their forward.
-        pub static OPERATIONS: &[Entry] = &[$($(register_margins!(@entry $form $op $([$n])?),)*)*];
+        pub static OPERATIONS: &[Entry] = &[
+            $($(register_margins!(@entry $form [$n] $op),)*)*
+            $(register_margins!(@entry $shared_form [$shared_n] $shared)),*
+        ];
+
+        /// Operations that pass back something else than the derivative of their forward, on
+        /// purpose. The comparison with finite differences must fail on each; a test sees to it.
+        pub static SURROGATES: &[Entry] = &[
+            $(register_margins!(@entry $other_form [$other_n] $other)),*
+        ];
     };
 }
 
 losses! {
-    Softmax { class Identity }
-    NormFaceLoss { class NormFace }
-    SphereFace { radial SpherePsi }
-    CosFaceLoss { class CosFace }
-    ArcFaceLoss { class ArcFace }
-    SoSoftmax { class SoMargin }
-    CsSoftmax { class CsLinear, decoupled CsDecoupled }
-    Sml { op SoftMargin [1] }
-    SmlJoint {}
-    CenterLoss { op CenterDistance [2] }
-}
-
-engine::register! {
-    /// Operations that pass back something else than the derivative of their forward, on purpose.
-    /// The comparison with finite differences must fail on each; a test sees to it.
-    pub static SURROGATES = [ScaleGradient[1]];
+    losses {
+        Softmax { Softmax[1] Identity }
+        FocalLoss { Op[1] Focus }
+        VirtualSoftmax {}
+        LSoftmax { Op[1] AngleMultiple }
+        SphereFace { Softmax[2] Radial<SpherePsi> }
+        SphereFace2 { Separable[2] BinaryTerms }
+        NormFaceLoss { Softmax[1] NormFace, Softmax[2] Radial<Identity> }
+        CosFaceLoss { Softmax[1] CosFace }
+        ArcFaceLoss { Softmax[1] ArcFace }
+        CombinedLoss { Softmax[1] Combined }
+        SubCenterArcFace {}
+        AdaCos {}
+        MvSoftmax { Softmax[1] MisClassified }
+        CurricularFace { Softmax[1] Curricular }
+        AdaFace { Softmax[2] Adaptive }
+        MagFace { Softmax[2] AngleOfSample }
+        ElasticFace { Softmax[2] CosineOfSample }
+        CircleLoss {}
+        DSoftmax { Decoupled[1] Dissected }
+        P2sGrad { Separable[1] SquaredError }
+        SoSoftmax { Softmax[1] SoMargin }
+        GaussianMixture { Op[3] GaussianDistance }
+        CsSoftmax { Softmax[1] CsLinear, Decoupled[1] CsDecoupled }
+        Sml { Op[1] SoftMargin }
+        SmlJoint {}
+        Contrastive { Op[1] PairMatrix<Contrast> }
+        Triplet { Op[1] PairMatrix<Triplets> }
+        LiftedStructure { Op[1] PairMatrix<Lifted> }
+        NPair {}
+        MultiSimilarity { Op[1] PairMatrix<Similarities> }
+        CirclePair {}
+        SupCon { Op[1] PairMatrix<SupervisedContrast> }
+        NtXent { Op[1] PairMatrix<PairEntropy> }
+        MarginLoss { Op[1] PairMatrix<Boundary> }
+        ProxyNca { Softmax[1] SquaredDistance, Ratio[1] SquaredDistance }
+        ProxyAnchor { Op[1] PairMatrix<Anchored> }
+        SoftTriple { Op[1] Spread }
+        CenterLoss { Op[2] CenterDistance }
+        RingLoss {}
+    }
+    shared { Softmax[2] GivenTarget }
+    surrogates {
+        Op[1] ScaleGradient,
+        Softmax[1] StraightArcFace,
+        Softmax[1] Circle,
+        Op[1] PairMatrix<PairCircle>,
+    }
 }
 
 /// The page of the loss called `name`.

@@ -1,7 +1,7 @@
 //! Losses as a part of a model, and losses on inputs that break careless ones.
 
 use engine::rng::Key;
-use engine::{Float, Params, Tensor, Var};
+use engine::{Params, Tensor, Var};
 use losses::{Criterion, Error, LOSSES, NoteKind, Spec, Tensors, evaluate, expected_initial_loss};
 use nn::{Pass, Scope};
 
@@ -47,6 +47,161 @@ fn what_a_loss_owns_is_part_of_the_model() {
         "head.angular.weight [10, 4]",
     ];
     assert_eq!(owned("sml + softmax"), both);
+}
+
+#[test]
+fn what_a_loss_owns_alone_has_its_name() {
+    let owned = |spec| names(&criterion(spec, 10, 4).1);
+    assert_eq!(
+        owned("normface:learned=true"),
+        ["head.weight [10, 4]", "head.normface.s [1]"]
+    );
+    assert_eq!(
+        owned("subcenter-arcface:k=2"),
+        ["head.subcenter-arcface.weight [10, 2, 4]"]
+    );
+    assert_eq!(
+        owned("l-softmax"),
+        ["head.weight [10, 4]"],
+        "without a bias"
+    );
+    assert_eq!(
+        owned("triplet:memory=8 + multi-similarity:memory=8"),
+        [
+            "head.memory.embeddings [8, 4]",
+            "head.memory.labels [8]",
+            "head.memory.next [1]"
+        ],
+        "two losses share a memory"
+    );
+    let (_, params) = criterion("margin + soft-triple:head_lr_mult=100", 10, 4);
+    let settings = params.iter().map(|(_, p)| (p.name(), p.lr_mult, p.decay));
+    let expected = [
+        ("head.margin.beta", 1.0, false),
+        ("head.soft-triple.weight", 100.0, true),
+    ];
+    assert_eq!(settings.collect::<Vec<_>>(), expected);
+}
+
+/// Every loss with state, by the table: it moves in training and stays in evaluation.
+#[test]
+fn state_moves_in_training_alone() {
+    let mut with_state = 0;
+    for info in LOSSES {
+        let memory = info.parameter("memory").is_ok();
+        let spec = format!("{}{}", info.name, if memory { ":memory=8" } else { "" });
+        let (criterion, params) = criterion(&spec, 4, 6);
+        let (x, labels) = (embeddings(5, 6), [0, 1, 2, 0, 1]);
+        let state = || {
+            params
+                .buffers()
+                .into_iter()
+                .map(|(_, x)| x.bits())
+                .collect::<Vec<_>>()
+        };
+        let before = state();
+        criterion
+            .forward(&mut Pass::eval(&params), &x, &labels)
+            .unwrap();
+        assert_eq!(before, state(), "{spec} in evaluation");
+        criterion
+            .forward(&mut Pass::train(&params, Key::new(0)), &x, &labels)
+            .unwrap();
+        for (before, after) in before.iter().zip(state()) {
+            assert_ne!(*before, after, "{spec} in training");
+            with_state += 1;
+        }
+    }
+    assert!(with_state > 10, "{with_state}");
+}
+
+#[test]
+fn the_radius_of_ring_loss_starts_at_the_first_batch_alone() {
+    let (criterion, params) = criterion("ring", 4, 2);
+    let train = |x: &[f64]| {
+        let x = Var::leaf(Tensor::new([2, 2], x));
+        let pass = &mut Pass::train(&params, Key::new(0));
+        criterion
+            .forward(pass, &x, &[0, 1])
+            .unwrap()
+            .loss
+            .value()
+            .item()
+    };
+    assert_eq!(
+        train(&[3.0, 4.0, 0.0, 7.0]),
+        0.5,
+        "lengths 5 and 7, radius 6"
+    );
+    assert_eq!(
+        train(&[6.0, 8.0, 0.0, 6.0]),
+        4.0,
+        "lengths 10 and 6, the same radius"
+    );
+}
+
+/// Two batches: the second is compared with the first as it was.
+#[test]
+fn memory_holds_past_batches() {
+    let (criterion, params) = criterion("contrastive:memory=3", 4, 1);
+    let train = |x: &[f64], labels: &[usize]| {
+        let x = Var::leaf(Tensor::new([x.len(), 1], x));
+        let pass = &mut Pass::train(&params, Key::new(0));
+        criterion
+            .forward(pass, &x, labels)
+            .unwrap()
+            .loss
+            .value()
+            .item()
+    };
+    assert_eq!(train(&[0.0, 2.0], &[0, 0]), 2.0, "nothing past yet");
+    // One sample, of class 0, with those of before at distances 3 and 1.
+    assert_eq!(train(&[3.0], &[0]), (4.5 + 0.5) / 2.0);
+    // The three places now hold 0, 2 and 3.
+    approx::assert_relative_eq!(train(&[2.0], &[0]), (2.0 + 0.0 + 0.5) / 3.0);
+    // 2 has taken the place of 0; another class within the margin of 1.
+    approx::assert_relative_eq!(train(&[2.5], &[1]), (0.125 * 3.0) / 3.0);
+}
+
+#[test]
+fn drawn_margins_are_those_of_the_step() {
+    let (elastic, params) = criterion("elasticface:s=16", 4, 6);
+    let x = embeddings(5, 6);
+    let loss = |pass: &mut Pass<'_, f64>| {
+        let outcome = elastic.forward(pass, &x, &[0, 1, 2, 3, 1]).unwrap();
+        outcome.loss.value().item()
+    };
+    let train = |step| loss(&mut Pass::train(&params, Key::new(7).at(step)));
+    assert_eq!(train(0), train(0));
+    assert_ne!(train(0), train(1));
+    // In evaluation the margins are all the mean, as in arcface on the same weights.
+    let arcface = criterion("arcface:s=16", 4, 6);
+    assert_eq!(arcface.1.values(), params.values());
+    let outcome = arcface
+        .0
+        .forward(&mut Pass::eval(&arcface.1), &x, &[0, 1, 2, 3, 1]);
+    assert_eq!(
+        loss(&mut Pass::eval(&params)),
+        outcome.unwrap().loss.value().item()
+    );
+}
+
+/// In the "+" form a sample nearer to its class has a smaller margin.
+#[test]
+fn sorted_margins_grow_with_the_angle() {
+    let spec: Spec = "elasticface:s=1,sorted=true,sigma=0.2".parse().unwrap();
+    let angles = [0.2_f64, 1.4, 0.8];
+    let x: Vec<f64> = angles.iter().flat_map(|a| [a.cos(), a.sin()]).collect();
+    let mut inputs = Tensors::new();
+    inputs.insert("embeddings".into(), Tensor::new([3, 2], &x));
+    inputs.insert("weight".into(), Tensor::new([2, 2], &[1.0, 0.0, -1.0, 0.0]));
+    let out = evaluate(&spec, &inputs, &[0, 0, 0]).unwrap();
+    // s cos(theta + m) from the loss of two classes: l = ln(1 + e^(s c_2 - t)).
+    let margin = |i: usize| {
+        let t = -angles[i].cos() - (out["loss_per_sample"].data()[i].exp_m1()).ln();
+        t.acos() - angles[i]
+    };
+    assert!(margin(0) < margin(2) && margin(2) < margin(1));
 }
 
 #[test]
@@ -218,78 +373,6 @@ fn the_initial_loss_is_foretold() {
     assert!(expected("cosface:s=64", 10, 512) > 24.0);
 }
 
-fn specs() -> Vec<Spec> {
-    let forms = [
-        "cs-softmax:form=b",
-        "cs-softmax:form=c",
-        "cs-softmax:form=d",
-        "sml:form=sample",
-        "sml:form=pair",
-        "sml:form=batch",
-    ];
-    let scales = LOSSES.iter().filter(|info| info.parameter("s").is_ok());
-    let scales = scales.flat_map(|info| [1, 512].map(|s| format!("{}:s={s}", info.name)));
-    let all = LOSSES
-        .iter()
-        .map(|info| info.name.to_string())
-        .chain(scales)
-        .chain(forms.map(str::to_string));
-    all.map(|spec| spec.parse().unwrap()).collect()
-}
-
-/// Every output of every loss is finite.
-fn assert_finite<T: Float>(what: &str, x: &[f64], w: &[f64], dim: usize, labels: &[i64]) {
-    let tensor = |x: &[f64]| Tensor::from_fn([x.len() / dim, dim], |i| T::of(x[i]));
-    let mut inputs = Tensors::new();
-    inputs.insert("embeddings".into(), tensor(x));
-    inputs.insert("weight".into(), tensor(w));
-    inputs.insert("centers".into(), tensor(w));
-    inputs.insert("bias".into(), Tensor::zeros([w.len() / dim]));
-    for spec in specs() {
-        let out = evaluate(&spec, &inputs, labels).unwrap();
-        for (name, tensor) in &out {
-            let finite = tensor.data().iter().all(|x| x.is_finite());
-            assert!(finite, "{what}, {spec} in {}: {name} {tensor:?}", T::NAME);
-        }
-        assert!(out["loss"].item() >= T::ZERO, "{what}, {spec}");
-    }
-}
-
-#[test]
-fn edge_cases_stay_finite() {
-    let w = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-    type Edge = (&'static str, &'static [f64], usize, &'static [i64]);
-    let cases: [Edge; 7] = [
-        ("two classes", &[0.3, 0.2, -0.5, -0.1, 0.4, 0.2], 2, &[0, 1]),
-        ("one sample", &[0.3, 0.2, -0.5], 3, &[2]),
-        (
-            "one class in the batch",
-            &[0.3, 0.2, -0.5, 0.1, -0.9, 0.3],
-            3,
-            &[1, 1],
-        ),
-        (
-            "a zero embedding",
-            &[0.0, 0.0, 0.0, 0.1, -0.9, 0.3],
-            3,
-            &[0, 1],
-        ),
-        (
-            "identical embeddings",
-            &[0.3, 0.2, -0.5, 0.3, 0.2, -0.5],
-            3,
-            &[0, 1],
-        ),
-        ("cosine 1", &[7.0, 0.0, 0.0, 0.0, 0.1, 0.0], 3, &[0, 1]),
-        ("cosine -1", &[-7.0, 0.0, 0.0, 0.0, -0.1, 0.0], 3, &[0, 1]),
-    ];
-    for (what, x, classes, labels) in cases {
-        let w = &w[..3 * classes];
-        assert_finite::<f32>(what, x, w, 3, labels);
-        assert_finite::<f64>(what, x, w, 3, labels);
-    }
-}
-
 #[test]
 fn evaluation_explains_bad_input() {
     let spec: Spec = "cosface".parse().unwrap();
@@ -341,7 +424,7 @@ fn every_page_is_complete() {
     for info in LOSSES {
         let page = info.to_string();
         assert!(
-            page.contains(info.source) && page.contains("Parameters"),
+            page.contains(info.source) && page.contains(info.formula.lines().next().unwrap()),
             "{page}"
         );
         let spec: Spec = info.name.parse().unwrap();

@@ -1,11 +1,13 @@
 //! What each loss must satisfy by its mathematics, beside having the right gradient.
 
+mod shared;
+
 use approx::{assert_abs_diff_eq, assert_relative_eq};
 use engine::rng::{Key, Rng};
 use engine::{Op, Tensor};
 use losses::class::{cosface::CosFace, normface::NormFace, so_softmax};
 use losses::class::{cs_softmax::CsLinear, so_softmax::SoMargin};
-use losses::frame::{ClassSoftmax, Margin};
+use losses::frame::{ClassSoftmax, Margin, Softmax};
 use losses::sml::{Form, SoftMargin};
 use losses::{Spec, Tensors, evaluate};
 
@@ -17,8 +19,8 @@ fn rng(name: &str) -> Rng {
 fn row<M: Margin>(margin: M, c: &[f64], y: usize) -> (f64, Vec<f64>) {
     let op = ClassSoftmax {
         margin,
+        form: Softmax { smoothing: 0.0 },
         labels: [y].into(),
-        smoothing: 0.0,
     };
     let (loss, gradient) = Op::<1>::forward(&op, [&Tensor::new([1, c.len()], c)]).unwrap();
     (loss.item(), gradient.data().to_vec())
@@ -264,40 +266,34 @@ fn sml_by_pairs_is_batch_hard_triplet_loss_with_soft_margin() {
     );
 }
 
-/// The losses that see nothing but angles.
-const ANGULAR: [&str; 12] = [
-    "normface",
-    "cosface",
-    "arcface",
-    "so-softmax",
-    "cs-softmax:form=a",
-    "cs-softmax:form=b",
-    "cs-softmax:form=c",
-    "cs-softmax:form=d",
-    "sml",
-    "sml:form=sample",
-    "sml:form=pair",
-    "sml-joint",
-];
+const DIM: usize = 5;
 
-fn random_inputs(seed: u64) -> (Tensors<f64>, Vec<i64>) {
+/// Six samples of four classes, and as many tensors as the loss needs.
+fn random_inputs(spec: &Spec, seed: u64) -> (Tensors<f64>, Vec<i64>) {
     let mut rng = Key::new(seed).rng();
-    let mut normal = |shape: [usize; 2]| Tensor::from_fn(shape, |_| rng.normal());
-    let inputs = Tensors::from([
-        ("embeddings".into(), normal([6, 5])),
-        ("weight".into(), normal([4, 5])),
-    ]);
+    let mut normal = |n: usize| (0..n * DIM).map(|_| rng.normal()).collect::<Vec<_>>();
+    let (x, weight) = (normal(6), normal(4));
+    let inputs = shared::inputs(spec, 4, DIM, &x, &weight);
     (inputs, vec![0, 1, 2, 3, 1, 0])
 }
 
+/// Of which the value is a length or a count, not a vector.
+fn is_vectors(x: &Tensor<f64>) -> bool {
+    x.shape().rank() > 1 && x.shape().last() == DIM
+}
+
+/// Whatever turns all vectors alike, class weights, centres and memory included, leaves every
+/// loss as it is.
 #[test]
-fn rotating_everything_changes_nothing() {
-    let (inputs, labels) = random_inputs(1);
+fn rotating_everything_changes_no_loss() {
     // A reflection at a random plane is orthogonal.
     let v = [0.3, -0.8, 0.1, 0.5, 0.4];
     let square: f64 = v.iter().map(|v| v * v).sum();
     let reflected = |x: &Tensor<f64>| {
-        let rows = x.data().chunks(5).flat_map(|row| {
+        if !is_vectors(x) {
+            return x.clone();
+        }
+        let rows = x.data().chunks(DIM).flat_map(|row| {
             let along: f64 = row.iter().zip(v).map(|(x, v)| x * v).sum();
             row.iter()
                 .zip(v)
@@ -306,55 +302,262 @@ fn rotating_everything_changes_nothing() {
         });
         Tensor::new(x.shape(), &rows.collect::<Vec<_>>())
     };
-    let turned: Tensors<f64> = inputs
-        .iter()
-        .map(|(k, x)| (k.clone(), reflected(x)))
-        .collect();
-    for spec in ANGULAR.into_iter().chain(["sphereface"]) {
-        let spec: Spec = spec.parse().unwrap();
+    for spec in shared::specs() {
+        let (inputs, labels) = random_inputs(&spec, 1);
+        let turned: Tensors<f64> = inputs
+            .iter()
+            .map(|(k, x)| (k.clone(), reflected(x)))
+            .collect();
         let loss = |inputs| evaluate(&spec, inputs, &labels).unwrap()["loss"].item();
-        assert_relative_eq!(loss(&inputs), loss(&turned), max_relative = 1e-10);
+        assert_relative_eq!(loss(&inputs), loss(&turned), max_relative = 1e-9);
     }
 }
+
+/// Losses to which lengths matter, and that of class weights. The others see angles alone.
+const OF_LENGTHS: [&str; 14] = [
+    "softmax",
+    "focal",
+    "virtual-softmax",
+    "l-softmax",
+    "sphereface",
+    "adaface",
+    "magface",
+    "gaussian",
+    "n-pair",
+    "contrastive",
+    "triplet",
+    "lifted",
+    "center",
+    "ring",
+];
 
 /// `L(a x) = L(x)`, and hence `⟨x, ∂L/∂x⟩ = 0` for every embedding and every class weight.
 #[test]
 fn lengths_do_not_matter_to_losses_of_angles() {
-    let (inputs, labels) = random_inputs(2);
-    let mut longer = inputs.clone();
-    for x in longer.values_mut() {
-        for (i, row) in x.data_mut().chunks_mut(5).enumerate() {
-            row.iter_mut().for_each(|x| *x *= 0.5 + i as f64);
+    for spec in shared::specs() {
+        if OF_LENGTHS.contains(&spec.terms()[0].info().name) {
+            continue;
         }
-    }
-    for spec in ANGULAR {
-        let spec: Spec = spec.parse().unwrap();
+        let (inputs, labels) = random_inputs(&spec, 2);
+        let mut longer = inputs.clone();
+        for x in longer.values_mut().filter(|x| is_vectors(x)) {
+            for (i, row) in x.data_mut().chunks_mut(DIM).enumerate() {
+                row.iter_mut().for_each(|x| *x *= 0.5 + i as f64);
+            }
+        }
         let out = evaluate(&spec, &inputs, &labels).unwrap();
         let scaled = evaluate(&spec, &longer, &labels).unwrap();
         assert_relative_eq!(
             out["loss"].item(),
             scaled["loss"].item(),
-            max_relative = 1e-10
+            max_relative = 1e-9
         );
-        for name in ["embeddings", "weight"] {
-            let (x, g) = (&inputs[name], &out[&format!("grad_{name}")]);
+        for (name, x) in inputs.iter().filter(|(_, x)| is_vectors(x)) {
+            let Some(g) = out.get(&format!("grad_{name}")) else {
+                continue; // state
+            };
             assert!(
-                g.data().iter().any(|g| g.abs() > 1e-9),
-                "{spec}: no gradient"
+                name == "embeddings" || g.data().iter().any(|g| g.abs() > 1e-12),
+                "{spec}: no gradient of {name}"
             );
-            for (x, g) in x.data().chunks(5).zip(g.data().chunks(5)) {
+            let largest = g.data().iter().fold(1.0, |m: f64, g| m.max(g.abs()));
+            for (x, g) in x.data().chunks(DIM).zip(g.data().chunks(DIM)) {
                 let along: f64 = x.iter().zip(g).map(|(x, g)| x * g).sum();
-                assert_abs_diff_eq!(along, 0.0, epsilon = 1e-10);
+                assert_abs_diff_eq!(along, 0.0, epsilon = 1e-10 * largest);
             }
         }
+    }
+}
+
+#[test]
+fn embeddings_have_a_gradient() {
+    for spec in shared::specs() {
+        let (inputs, labels) = random_inputs(&spec, 2);
+        let out = evaluate(&spec, &inputs, &labels).unwrap();
+        let g = out["grad_embeddings"].data();
+        // A loss may be satisfied: 0, without a gradient.
+        let is_pulled = g.iter().any(|g| g.abs() > 1e-9);
+        assert!(
+            is_pulled || out["loss"].item() == 0.0,
+            "{spec}: no gradient"
+        );
+    }
+}
+
+/// Two specs with the same value and the same gradients, on the same tensors.
+fn assert_same(first: &str, second: &str) {
+    for seed in 0..3 {
+        let spec: Spec = first.parse().unwrap();
+        let other: Spec = second.parse().unwrap();
+        let (inputs, labels) = random_inputs(&spec, seed);
+        let (mut others, _) = random_inputs(&other, seed);
+        // The one weight of a class stands under another name where there may be several.
+        let weight = |inputs: &Tensors<f64>| {
+            let found = inputs.iter().find(|(name, _)| name.ends_with("weight"));
+            found.map(|(name, x)| (name.clone(), x.clone()))
+        };
+        if let (Some((_, w)), Some((name, to))) = (weight(&inputs), weight(&others)) {
+            others.insert(name, w.reshape(to.shape()));
+        }
+        let a = evaluate(&spec, &inputs, &labels).unwrap();
+        let b = evaluate(&other, &others, &labels).unwrap();
+        assert_relative_eq!(a["loss"].item(), b["loss"].item(), max_relative = 1e-9);
+        let pairs = a["grad_embeddings"]
+            .data()
+            .iter()
+            .zip(b["grad_embeddings"].data());
+        for (x, y) in pairs {
+            assert_abs_diff_eq!(x, y, epsilon = 1e-9);
+        }
+    }
+}
+
+#[test]
+fn special_cases_are_other_losses() {
+    for (first, second) in [
+        (
+            "softmax:smoothing=0.15,spread=others",
+            "softmax:smoothing=0.2",
+        ),
+        ("focal:gamma=0", "softmax"),
+        ("normface:learned=true,s=12", "normface:s=12"),
+        ("combined:s=16,preset=cosface", "cosface:s=16,m=0.4"),
+        ("subcenter-arcface:k=1,s=16", "arcface:s=16"),
+        ("mv-softmax:s=16,m=0.3,t=0", "cosface:s=16,m=0.3"),
+        (
+            "mv-softmax:s=16,m=0.3,t=0,target=angle,form=fixed",
+            "arcface:s=16,m=0.3",
+        ),
+        ("elasticface:s=16,sigma=0,m=0.4", "arcface:s=16,m=0.4"),
+        (
+            "elasticface:s=16,sigma=0,m=0.4,form=cos,sorted=true",
+            "cosface:s=16,m=0.4",
+        ),
+        (
+            "magface:s=16,l_m=0.4,u_m=0.4,lambda=0",
+            "arcface:s=16,m=0.4",
+        ),
+        ("adaface:s=16,m=0.3,h=1e-15", "cosface:s=16,m=0.3"),
+        (
+            "so-softmax:lambda_p=16,lambda_n=16",
+            "cs-softmax:form=d,s=16,m=0.3,lambda=1",
+        ),
+        ("proxy-nca:form=common,scale=4", "normface:s=8"),
+        (
+            "soft-triple:k=1,tau=0,lambda=16,delta=0.1",
+            "cosface:s=16,m=0.1",
+        ),
+        (
+            "triplet:mining=semi-hard,distance=unit,soft=true",
+            "triplet:mining=semi-hard,distance=unit,soft=true,memory=9",
+        ),
+    ] {
+        assert_same(first, second);
+    }
+    let scale = losses::adacos_scale(4);
+    assert_same("adacos:form=fixed", &format!("normface:s={scale}"));
+}
+
+#[test]
+fn l_softmax_is_softmax_without_a_multiple() {
+    let spec: Spec = "l-softmax:m=1,lambda=0".parse().unwrap();
+    let (mut inputs, labels) = random_inputs(&spec, 4);
+    let ours = evaluate(&spec, &inputs, &labels).unwrap();
+    inputs.insert("bias".into(), Tensor::zeros([4]));
+    let softmax = evaluate(&"softmax".parse().unwrap(), &inputs, &labels).unwrap();
+    assert_relative_eq!(
+        ours["loss"].item(),
+        softmax["loss"].item(),
+        max_relative = 1e-12
+    );
+}
+
+#[test]
+fn the_combined_margin_contains_the_three() {
+    use losses::class::{arcface::ArcFace, combined::Combined, sphereface::SpherePsi};
+    let combined = |m1, m2, m3| Combined { s: 1.0, m1, m2, m3 };
+    for i in 1..100 {
+        let c = f64::from(i) / 50.0 - 1.0;
+        let same = |a: (f64, f64), b: (f64, f64)| {
+            assert_relative_eq!(a.0, b.0, max_relative = 1e-9, epsilon = 1e-12);
+            assert_relative_eq!(a.1, b.1, max_relative = 1e-6, epsilon = 1e-9);
+        };
+        if c.acos() + 0.5 < std::f64::consts::PI {
+            same(
+                combined(1.0, 0.5, 0.0).positive(c),
+                ArcFace { s: 1.0, m: 0.5 }.positive(c),
+            );
+        }
+        same(
+            combined(1.0, 0.0, 0.4).positive(c),
+            CosFace { s: 1.0, m: 0.4 }.positive(c),
+        );
+        let psi = SpherePsi { m: 4, lambda: 0.0 };
+        same(combined(4.0, 0.0, 0.0).positive(c), psi.positive(c));
+        // All of them at once, and still falling with the angle.
+        let (below, above) = (
+            combined(1.35, 0.3, 0.2).positive(c),
+            combined(1.35, 0.3, 0.2).positive(c + 0.01),
+        );
+        assert!(below.0 < above.0 && below.1 >= 0.0);
+    }
+}
+
+/// The straight form passes back s where the derivative is s sin(θ + m)/sin θ.
+#[test]
+fn straight_arcface_has_the_value_and_not_the_gradient_of_arcface() {
+    use losses::class::arcface::{ArcFace, StraightArcFace};
+    let (s, m) = (16.0, 0.5);
+    for c in [0.9_f64, 0.5, -0.6] {
+        let (exact, straight) = (
+            ArcFace { s, m }.positive(c),
+            StraightArcFace { s, m }.positive(c),
+        );
+        assert_relative_eq!(exact.0, straight.0, max_relative = 1e-12);
+        assert_eq!(straight.1, s);
+        assert!((exact.1 - s).abs() > 0.1 * s);
+    }
+}
+
+#[test]
+fn virtual_softmax_is_never_below_ln_2() {
+    let spec: Spec = "virtual-softmax".parse().unwrap();
+    for seed in 0..5 {
+        let (inputs, labels) = random_inputs(&spec, seed);
+        let out = evaluate(&spec, &inputs, &labels).unwrap();
+        assert!(
+            out["loss_per_sample"]
+                .data()
+                .iter()
+                .all(|&l| l > 2.0_f64.ln())
+        );
+    }
+}
+
+/// Where each anchor has one positive: supervised contrast is NT-Xent, and mining with a margin of
+/// 2 keeps all pairs.
+#[test]
+fn batches_of_two_views_make_losses_alike() {
+    for (first, second) in [
+        ("supcon:t=0.3", "nt-xent:t=0.3"),
+        (
+            "multi-similarity:epsilon=2",
+            "multi-similarity:unmined=true",
+        ),
+    ] {
+        let [first, second]: [Spec; 2] = [first, second].map(|spec| spec.parse().unwrap());
+        let (inputs, _) = random_inputs(&first, 6);
+        let views = [0, 1, 2, 0, 1, 2];
+        let [a, b] = [first, second].map(|spec| evaluate(&spec, &inputs, &views).unwrap());
+        assert_relative_eq!(a["loss"].item(), b["loss"].item(), max_relative = 1e-12);
     }
 }
 
 /// Label smoothing in the frame is cross-entropy with the smoothed target.
 #[test]
 fn smoothing_spreads_the_target() {
-    let (inputs, labels) = random_inputs(3);
     let spec: Spec = "normface:s=8,smoothing=0.2".parse().unwrap();
+    let (inputs, labels) = random_inputs(&spec, 3);
     let out = evaluate(&spec, &inputs, &labels).unwrap();
     let cosines = out["logits"].data();
     for (i, &y) in labels.iter().enumerate() {

@@ -1,6 +1,7 @@
 """Values and gradients of the losses, written out from their formulas in plain autograd, in f32 and f64.
 
 Writes `losses_f32.safetensors` and `losses_f64.safetensors` beside this script; keys and formulas are in README.md.
+The first ten losses are here, `losses_class.py` has the other ones of class level.
 
     python losses.py
 
@@ -15,47 +16,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import normalize, softplus
 
-from common import generator, normal, write
-
-CLEARANCE = 1e-3  # of cosines, distances and m theta / pi from the nearest kink or tie
-
-
-class Unfit(Exception):
-    """A case that lies too near a kink or a tie, or does not show what it is there for."""
-
-
-def clear_of(value, boundary):
-    if abs(value.item() - boundary) < CLEARANCE:
-        raise Unfit
-    return value
-
-
-def largest(values):
-    """The largest of a list of scalars, which no other value may come near."""
-    values = torch.stack(values)
-    if len(values) > 1:
-        first, second = values.topk(2).values
-        clear_of(first - second, 0.0)
-    return values.max()
-
-
-def smallest(values):
-    return -largest([-value for value in values])
-
-
-def cosine(a, b):
-    return (a @ b) / (a.norm() * b.norm())
-
-
-def distance(a, b):
-    """Distance of the two points after each is brought to the unit sphere, in [0, 2]."""
-    return (a / a.norm() - b / b.norm()).norm()
-
-
-def cross_entropy(target, others):
-    """-log( e^target / (e^target + sum e^others) ) of scalars."""
-    return torch.logsumexp(torch.stack([target, *others]), 0) - target
-
+import losses_class
+from common import generator, normal
+from losses_tools import Unfit, clear_of, cosine, cross_entropy, distance, largest, parse, smallest, write_cases
 
 def per_sample(x, labels, w, one):
     """The mean of `one(x_i, w_y, [w_j for j != y], y)` over the batch, and its values."""
@@ -237,7 +200,7 @@ def center(x, labels, centers):
 
 
 def center_delta(x, labels, centers):
-    """The centre update of Wen et al. 2016: delta_j = sum_i [y_i = j] (c_j - x_i) / (1 + n_j); c_j -= rate * delta_j."""
+    """The centre update of Wen et al. 2016: delta_j = sum_i [y_i = j] (c_j - x_i) / (1 + n_j); c_j -= 0.5 delta_j."""
     delta = torch.zeros_like(centers)
     for j in range(len(centers)):
         members = [x_i for x_i, y in zip(x, labels.tolist()) if y == j]
@@ -272,8 +235,10 @@ TINY = Shape(7, 5, 4)
 WIDE = Shape(16, 8, 10)
 LONG = Shape(9, 6, 5, x_scale=3.0, w_scale=2.0)
 
-# The number of a case is its place among the cases of its loss.
-CASES = [
+SHAPES = {"tiny": TINY, "wide": WIDE, "long": LONG}
+
+# Every case with its shape.
+SETTINGS = [
     ("softmax", TINY),
     ("softmax", WIDE),
     ("softmax", LONG),
@@ -328,27 +293,31 @@ CASES = [
     ("center", TINY),
     ("center", WIDE),
     ("center", LONG),
+    *((spec, SHAPES[shape]) for spec, shape in losses_class.CASES),
 ]
 
 
-def parse(spec):
-    """`name:key=value,key=value` as the name and a dictionary of numbers, booleans and words."""
-    name, _, rest = spec.partition(":")
-    parameters = {}
-    for pair in filter(None, rest.split(",")):
-        key, value = pair.split("=")
-        try:
-            parameters[key] = float(value)
-        except ValueError:
-            parameters[key] = {"true": True, "false": False}.get(value, value)
-    return name, parameters
+CASES = [spec for spec, _ in SETTINGS]
 
 
-def draw(name, key, seed, shape):
+def shape_of(key):
+    """The shape of a case; the number in its key is its place among the cases of its loss."""
+    name, place = key.split("/")
+    return [shape for spec, shape in SETTINGS if parse(spec)[0] == name][int(place)]
+
+
+def is_further(name, parameters):
+    """Whether the loss, with these parameters, is one of `losses_class.py`."""
+    later = {"softmax": "spread", "normface": "learned", "arcface": "gradient"}
+    return name in losses_class.LOSSES and (name not in later or later[name] in parameters)
+
+
+def draw(name, parameters, key, seed):
     """Random inputs in f64: samples that lie near, beside and opposite their class, and labels that repeat.
 
     In WIDE the last class has no sample.
     """
+    shape = shape_of(key)
     rng = generator(key, seed)
     labelled = shape.classes - 1 if shape is WIDE else shape.classes
     labels = torch.cat([torch.arange(labelled), torch.randint(labelled, (shape.samples - labelled,), generator=rng)])
@@ -358,25 +327,36 @@ def draw(name, key, seed, shape):
     pull = torch.tensor([3.0, 1.5, 2.0, -4.0, 1.0, 0.0], dtype=torch.float64)[torch.arange(shape.samples) % 6]
     x = shape.x_scale * (normal(rng, shape.samples, shape.dim) + pull[:, None] * directions[labels])
     inputs = {"embeddings": x.float().double(), "labels": labels}
-    inputs["centers" if name == "center" else "weight"] = (shape.w_scale * classes).float().double()
+    if name not in losses_class.WEIGHTLESS:
+        inputs["centers" if name == "center" else "weight"] = (shape.w_scale * classes).float().double()
     if name == "softmax":
         inputs["bias"] = 0.5 * normal(rng, shape.classes)
+    if is_further(name, parameters) and name in losses_class.EXTRA:
+        inputs |= losses_class.EXTRA[name](rng, shape)
+    if parameters.get("form") == "fixed":
+        inputs.pop("adacos.s", None)
     return inputs
 
 
-def evaluate(spec, inputs, dtype):
-    """The loss of the inputs in `dtype`, its values per sample and every gradient."""
-    name, parameters = parse(spec)
-    leaves = {key: value.to(dtype, copy=True).requires_grad_() for key, value in inputs.items() if key != "labels"}
-    loss, values = LOSSES[name](leaves["embeddings"], inputs["labels"], *list(leaves.values())[1:], **parameters)
+def evaluate(name, parameters, inputs, dtype):
+    """The loss of the inputs in `dtype`, its values per sample, every gradient and the state after the step."""
+    tensors = {key: value.to(dtype, copy=True) for key, value in inputs.items() if key != "labels"}
+    leaves = {key: value.requires_grad_() for key, value in tensors.items() if key not in losses_class.FIXED}
+    state = None
+    if is_further(name, parameters):
+        loss, values, *rest = losses_class.LOSSES[name](tensors, inputs["labels"], **parameters)
+        state = rest[0] if rest else None
+    else:
+        loss, values = LOSSES[name](leaves["embeddings"], inputs["labels"], *list(leaves.values())[1:], **parameters)
     loss.backward()
     out = {"labels": inputs["labels"], "loss": loss.detach()}
-    out |= {key: leaf.detach() for key, leaf in leaves.items()}
+    out |= {key: tensor.detach() for key, tensor in tensors.items()}
     out |= {f"grad_{key}": leaf.grad for key, leaf in leaves.items()}
     if values is not None:
         out["loss_per_sample"] = values.detach()
     if name == "center":
-        out["center_delta"] = center_delta(out["embeddings"], out["labels"], out["centers"])
+        state = {"centers": out["centers"] - 0.5 * center_delta(out["embeddings"], out["labels"], out["centers"])}
+    out |= {f"new_{key}": value.detach().clone() for key, value in (state or {}).items()}
     return out
 
 
@@ -394,46 +374,5 @@ def check(out):
             raise Unfit
 
 
-def cases():
-    """Every case as (key, spec, inputs, f64 results), each from its first seed without trouble."""
-    count = {}
-    for spec, shape in CASES:
-        name = parse(spec)[0]
-        key = f"{name}/{count.setdefault(name, 0)}"
-        count[name] += 1
-        for seed in range(10_000):
-            inputs = draw(name, key, seed, shape)
-            try:
-                wide = evaluate(spec, inputs, torch.float64)
-                check(wide)
-            except Unfit:
-                continue
-            yield key, spec, inputs, wide, seed
-            break
-        else:
-            raise SystemExit(f"{key} {spec}: no seed without kinks")
-
-
-def main():
-    files = {torch.float32: {}, torch.float64: {}}
-    about = []
-    for key, spec, inputs, wide, seed in cases():
-        narrow = evaluate(spec, inputs, torch.float32)
-        for dtype, out in [(torch.float32, narrow), (torch.float64, wide)]:
-            files[dtype] |= {f"{key}/{name}": value for name, value in out.items()}
-        about.append({"key": key, "spec": spec})
-        error = max(
-            ((narrow[name] - value).abs().max() / value.abs().max()).item()
-            for name, value in wide.items()
-            if name == "loss" or name.startswith("grad")
-        )
-        print(
-            f"{key:14} {spec:58} seed {seed:4}  loss {wide['loss']:9.5f}"
-            f"  |grad x| {wide['grad_embeddings'].norm():9.3e}  f32 against f64 {error:.0e}"
-        )
-    write("losses_f32.safetensors", files[torch.float32], cases=about)
-    write("losses_f64.safetensors", files[torch.float64], cases=about)
-
-
 if __name__ == "__main__":
-    main()
+    write_cases("losses", CASES, draw, evaluate, check)

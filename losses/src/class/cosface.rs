@@ -1,10 +1,10 @@
 //! CosFace, also known as AM-softmax: a margin on the target's cosine.
 
-use super::{HEAD_LR_MULT, SMOOTHING, cosine_margin, cosine_scale, scale};
+use super::{HEAD_LR_MULT, SMOOTHING, SPREAD, Smoothing, cosine_margin, cosine_scale, scale};
 use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::frame::{Margin, Probe, Target};
+use crate::frame::{Margin, Probe};
 use crate::info::{Family, Head, LossInfo, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::Float;
@@ -20,16 +20,16 @@ pub struct CosFace {
 
 impl Margin for CosFace {
     const NAME: &'static str = "cosface";
-    fn positive<T: Float>(&self, c: T, _: usize) -> (T, T) {
+    fn positive<T: Float>(&self, c: T) -> (T, T) {
         let s = T::of(self.s);
         (s * (c - T::of(self.m)), s)
     }
-    fn negative<T: Float>(&self, c: T, _: Target<T>) -> (T, T) {
+    fn negative<T: Float>(&self, c: T, _: T) -> (T, T) {
         let s = T::of(self.s);
         (s * c, s)
     }
     fn probes() -> Vec<Probe<Self>> {
-        let probe = |(s, m)| Probe::smooth(CosFace { s, m }, s);
+        let probe = |(s, m)| Probe::new(CosFace { s, m }, s);
         [(30.0, 0.35), (1.0, 0.1), (64.0, 0.4), (512.0, 0.35)]
             .map(probe)
             .into()
@@ -40,7 +40,7 @@ impl Margin for CosFace {
 #[derive(Debug)]
 pub struct CosFaceLoss {
     margin: CosFace,
-    smoothing: f64,
+    smoothing: Smoothing,
 }
 
 impl Loss for CosFaceLoss {
@@ -53,10 +53,12 @@ impl Loss for CosFaceLoss {
             scale(30.0, cosine_scale),
             cosine_margin(0.35),
             SMOOTHING,
+            SPREAD,
             HEAD_LR_MULT,
         ],
         presets: &[],
         head: Head::Angular,
+        remarks: "",
         source: "Wang F. et al. 2018, Additive margin softmax, IEEE SPL, arXiv 1801.05599 \
                  (s=30, m=0.35); Wang H. et al. 2018, CosFace, CVPR, arXiv 1801.09414 (s=64, m=0.35)",
         status: Status::Known,
@@ -68,12 +70,13 @@ impl Loss for CosFaceLoss {
                 s: values.number("s"),
                 m: values.number("m"),
             },
-            smoothing: values.number("smoothing"),
+            smoothing: Smoothing::new(values),
         }
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let loss = batch.class_softmax(self.margin.clone(), self.smoothing)?;
+        let smoothing = self.smoothing.epsilon(batch.cosines()?.shape()[1]);
+        let loss = batch.class_softmax(self.margin.clone(), smoothing)?;
         Ok(Part::only(Self::INFO.name, loss))
     }
 

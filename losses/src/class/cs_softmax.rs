@@ -5,7 +5,7 @@ use super::{cosface::CosFace, so_softmax::SoMargin};
 use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::frame::{Margin, Probe, Target};
+use crate::frame::{Decoupled, Margin, Probe, Softmax};
 use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::gradcheck::{Case, Gen};
@@ -24,16 +24,16 @@ pub struct CsLinear {
 
 impl Margin for CsLinear {
     const NAME: &'static str = "cs-softmax a";
-    fn positive<T: Float>(&self, c: T, _: usize) -> (T, T) {
+    fn positive<T: Float>(&self, c: T) -> (T, T) {
         let s = T::of(self.s);
         (s * (c - T::of(self.m)), s)
     }
-    fn negative<T: Float>(&self, c: T, _: Target<T>) -> (T, T) {
+    fn negative<T: Float>(&self, c: T, _: T) -> (T, T) {
         let s = T::of(self.lambda * self.s);
         (s * c, s)
     }
     fn probes() -> Vec<Probe<Self>> {
-        let probe = |(s, m, lambda)| Probe::smooth(CsLinear { s, m, lambda }, 2.0 * s);
+        let probe = |(s, m, lambda)| Probe::new(CsLinear { s, m, lambda }, 2.0 * s);
         [(30.0, 0.35, 1.1), (1.0, 0.1, 0.5), (512.0, 0.2, 1.5)]
             .map(probe)
             .into()
@@ -51,16 +51,16 @@ pub struct CsDecoupled {
 
 impl Margin for CsDecoupled {
     const NAME: &'static str = "cs-softmax b";
-    fn positive<T: Float>(&self, c: T, _: usize) -> (T, T) {
+    fn positive<T: Float>(&self, c: T) -> (T, T) {
         let s = T::of(self.s);
         (s * (c - T::of(self.m)), s)
     }
-    fn negative<T: Float>(&self, c: T, _: Target<T>) -> (T, T) {
+    fn negative<T: Float>(&self, c: T, _: T) -> (T, T) {
         let s = T::of(self.s);
         (s * (c + T::of(self.m)), s)
     }
     fn probes() -> Vec<Probe<Self>> {
-        let probe = |(s, m)| Probe::smooth(CsDecoupled { s, m }, s);
+        let probe = |(s, m)| Probe::new(CsDecoupled { s, m }, s);
         [(10.0, 0.35), (1.0, 0.1), (512.0, 0.2)].map(probe).into()
     }
 }
@@ -139,6 +139,7 @@ impl Loss for CsSoftmax {
         ],
         presets: &[],
         head: Head::Angular,
+        remarks: "",
         source: "Zhang, Yang, Zhang, Cao, Zheng 2022, CS-softmax: a cosine similarity-based softmax \
                  loss function (in Chinese), J. Comput. Res. Dev. 59(4), \
                  936-949, doi 10.7544/issn1000-1239.20200879",
@@ -158,10 +159,14 @@ impl Loss for CsSoftmax {
         let Self { s, m, lambda, .. } = *self;
         let loss = match self.form {
             "a" => batch.class_softmax(CsLinear { s, m, lambda }, 0.0)?,
-            "b" => batch.class_decoupled(CsDecoupled { s, m }, lambda)?,
+            "b" => {
+                let form = Decoupled { weight: lambda };
+                batch.class_loss(&batch.cosines()?, CsDecoupled { s, m }, form)?
+            }
             "c" => {
                 let weight = apply(ScaleGradient { factor: lambda }, [batch.weight()])?;
-                batch.class_softmax_of(&batch.cosines_with(&weight)?, CosFace { s, m }, 0.0)?
+                let cosines = batch.cosines_with(&weight)?;
+                batch.class_loss(&cosines, CosFace { s, m }, Softmax::default())?
             }
             _ => {
                 let margin = SoMargin {

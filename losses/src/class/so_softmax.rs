@@ -4,7 +4,7 @@ use super::HEAD_LR_MULT;
 use crate::advice::{auto_so_scale, needed_gap};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::frame::{Margin, Probe, Target};
+use crate::frame::{Margin, Probe};
 use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::Float;
@@ -28,26 +28,25 @@ pub struct SoMargin {
 
 impl Margin for SoMargin {
     const NAME: &'static str = "so-softmax";
-    fn positive<T: Float>(&self, c: T, _: usize) -> (T, T) {
+    fn positive<T: Float>(&self, c: T) -> (T, T) {
         let [lambda, m] = [self.lambda_p, self.m].map(T::of);
         let gap = T::ONE - c;
         (lambda * (m * m - gap * gap), T::of(2.0) * lambda * gap)
     }
-    fn negative<T: Float>(&self, c: T, _: Target<T>) -> (T, T) {
+    fn negative<T: Float>(&self, c: T, _: T) -> (T, T) {
         let [lambda, m] = [self.lambda_n, self.m].map(T::of);
         let c = if self.one_sided { c.max(T::ZERO) } else { c };
         (lambda * (c * c - m * m), T::of(2.0) * lambda * c)
     }
     fn probes() -> Vec<Probe<Self>> {
-        let probe = |(lambda_p, lambda_n, m, one_sided): (f64, f64, f64, bool)| Probe {
-            margin: SoMargin {
+        let probe = |(lambda_p, lambda_n, m, one_sided): (f64, f64, f64, bool)| {
+            let margin = SoMargin {
                 lambda_p,
                 lambda_n,
                 m,
                 one_sided,
-            },
-            steepness: 4.0 * lambda_p.max(lambda_n),
-            kinks: if one_sided { vec![0.0] } else { Vec::new() },
+            };
+            Probe::new(margin, 4.0 * lambda_p.max(lambda_n))
         };
         [
             (32.0, 32.0, 0.3, false),
@@ -57,6 +56,13 @@ impl Margin for SoMargin {
         ]
         .map(probe)
         .into()
+    }
+    fn kinks(&self) -> Vec<f64> {
+        if self.one_sided {
+            vec![0.0]
+        } else {
+            Vec::new()
+        }
     }
 }
 
@@ -112,6 +118,7 @@ impl Loss for SoSoftmax {
             settings: &[("lambda_p", "2"), ("lambda_n", "2"), ("m", "0.3")],
         }],
         head: Head::Angular,
+        remarks: "",
         source: "Zhang, Yang, Zhang, Cao 2022, SO-softmax loss for discriminable embedding learning \
                  in CNNs, Pattern Recognition 131, 108877, doi 10.1016/j.patcog.2022.108877",
         status: Status::Reconstructed(RECONSTRUCTED),

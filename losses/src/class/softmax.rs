@@ -1,9 +1,9 @@
 //! Softmax cross-entropy on inner products: what every other loss is compared with.
 
-use super::{HEAD_LR_MULT, SMOOTHING};
+use super::{HEAD_LR_MULT, SMOOTHING, SPREAD, Smoothing};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::frame::{Margin, Probe, Target};
+use crate::frame::{self, Margin, Probe};
 use crate::info::{Family, Head, LossInfo, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::Float;
@@ -14,21 +14,21 @@ pub struct Identity;
 
 impl Margin for Identity {
     const NAME: &'static str = "softmax loss";
-    fn positive<T: Float>(&self, z: T, _: usize) -> (T, T) {
+    fn positive<T: Float>(&self, z: T) -> (T, T) {
         (z, T::ONE)
     }
-    fn negative<T: Float>(&self, z: T, _: Target<T>) -> (T, T) {
+    fn negative<T: Float>(&self, z: T, _: T) -> (T, T) {
         (z, T::ONE)
     }
     fn probes() -> Vec<Probe<Self>> {
-        vec![Probe::smooth(Identity, 1.0), Probe::smooth(Identity, 1.0)]
+        vec![Probe::new(Identity, 1.0), Probe::new(Identity, 1.0)]
     }
 }
 
 /// Softmax cross-entropy with label smoothing.
 #[derive(Debug)]
 pub struct Softmax {
-    smoothing: f64,
+    smoothing: Smoothing,
 }
 
 impl Loss for Softmax {
@@ -37,10 +37,12 @@ impl Loss for Softmax {
         family: Family::Class,
         about: "cross-entropy of inner products with the class weights",
         formula: "z_j = <w_j, x> + b_j\n\
-                  L = -sum_j q_j ln softmax(z)_j,   q = (1 - smoothing) onehot(y) + smoothing / C",
-        parameters: &[SMOOTHING, HEAD_LR_MULT],
+                  L = -sum_j q_j ln softmax(z)_j,   q = (1 - smoothing) onehot(y) + smoothing / C\n\
+                  spread=others: q_y = 1 - smoothing, q_j = smoothing / (C - 1)",
+        parameters: &[SMOOTHING, SPREAD, HEAD_LR_MULT],
         presets: &[],
         head: Head::Linear,
+        remarks: "",
         source: "label smoothing: Szegedy et al. 2016, Rethinking the Inception architecture, \
                  CVPR, arXiv 1512.00567",
         status: Status::Known,
@@ -48,12 +50,14 @@ impl Loss for Softmax {
 
     fn new(values: &Values) -> Self {
         Softmax {
-            smoothing: values.number("smoothing"),
+            smoothing: Smoothing::new(values),
         }
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let loss = batch.class_softmax_of(&batch.linear_logits()?, Identity, self.smoothing)?;
+        let z = batch.linear_logits()?;
+        let smoothing = self.smoothing.epsilon(z.shape()[1]);
+        let loss = batch.class_loss(&z, Identity, frame::Softmax { smoothing })?;
         Ok(Part::only(Self::INFO.name, loss))
     }
 }

@@ -3,7 +3,7 @@
 use super::HEAD_LR_MULT;
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::frame::{Margin, Probe, Target};
+use crate::frame::{Margin, Probe, Radial, Softmax};
 use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::Float;
@@ -45,26 +45,24 @@ impl SpherePsi {
 
 impl Margin for SpherePsi {
     const NAME: &'static str = "sphereface";
-    fn positive<T: Float>(&self, c: T, _: usize) -> (T, T) {
+    fn positive<T: Float>(&self, c: T) -> (T, T) {
         let lambda = T::of(self.lambda);
         let (psi, slope) = self.psi(c);
         let total = T::ONE + lambda;
         ((lambda * c + psi) / total, (lambda + slope) / total)
     }
-    fn negative<T: Float>(&self, c: T, _: Target<T>) -> (T, T) {
+    fn negative<T: Float>(&self, c: T, _: T) -> (T, T) {
         (c, T::ONE)
     }
     fn probes() -> Vec<Probe<Self>> {
-        let probe = |(m, lambda): (u32, f64)| Probe {
-            margin: SpherePsi { m, lambda },
-            steepness: f64::from(m * m),
-            kinks: (1..m)
-                .map(|k| (f64::from(k) * PI / f64::from(m)).cos())
-                .collect(),
-        };
+        let probe = |(m, lambda): (u32, f64)| Probe::new(SpherePsi { m, lambda }, f64::from(m * m));
         [(1, 0.0), (2, 0.0), (3, 5.0), (4, 0.0), (4, 5.0)]
             .map(probe)
             .into()
+    }
+    fn kinks(&self) -> Vec<f64> {
+        let m = f64::from(self.m);
+        (1..self.m).map(|k| (f64::from(k) * PI / m).cos()).collect()
     }
 }
 
@@ -94,6 +92,18 @@ pub enum Annealing {
 }
 
 impl Annealing {
+    pub(crate) fn new(values: &Values) -> Self {
+        let falling = || Annealing::Falling {
+            base: values.number("base"),
+            gamma: values.number("gamma"),
+            power: values.number("power"),
+            lambda_min: values.number("lambda_min"),
+        };
+        values
+            .given("lambda")
+            .map_or_else(falling, Annealing::Fixed)
+    }
+
     /// λ at a training step.
     pub fn lambda(&self, step: u64) -> f64 {
         match *self {
@@ -108,6 +118,26 @@ impl Annealing {
     }
 }
 
+/// A margin with the parameters of its annealing, whose defaults are base, gamma, power and
+/// lambda_min.
+pub(crate) const fn annealing_parameters(
+    margin: Parameter,
+    [base, gamma, power, lambda_min]: [f64; 4],
+) -> [Parameter; 7] {
+    const fn from_zero(key: &'static str, default: f64, meaning: &'static str) -> Parameter {
+        Parameter::number(key, default, Range::from(0.0), meaning)
+    }
+    [
+        margin,
+        from_zero("lambda", 0.0, "fixed lambda, in place of the annealing").optional(),
+        from_zero("base", base, "lambda at step 0"),
+        from_zero("gamma", gamma, "how fast lambda falls"),
+        from_zero("power", power, "with which power lambda falls"),
+        from_zero("lambda_min", lambda_min, "lambda at the end"),
+        HEAD_LR_MULT,
+    ]
+}
+
 impl Loss for SphereFace {
     const INFO: LossInfo = LossInfo {
         name: "sphereface",
@@ -117,33 +147,18 @@ impl Loss for SphereFace {
                   f(theta) = (lambda cos(theta) + psi(theta)) / (1 + lambda)\n\
                   psi(theta) = (-1)^k cos(m theta) - 2k   for theta in [k pi/m, (k+1) pi/m]\n\
                   lambda = max(lambda_min, base (1 + gamma step)^-power), unless `lambda` is given",
-        parameters: &[
+        parameters: &annealing_parameters(
             Parameter::whole(
                 "m",
                 4.0,
                 Range::closed(1.0, 10.0),
                 "multiple of the target's angle",
             ),
-            Parameter::number(
-                "lambda",
-                0.0,
-                Range::from(0.0),
-                "fixed lambda, in place of the annealing",
-            )
-            .optional(),
-            Parameter::number("base", 1000.0, Range::from(0.0), "lambda at step 0"),
-            Parameter::number("gamma", 0.12, Range::from(0.0), "how fast lambda falls"),
-            Parameter::number(
-                "power",
-                1.0,
-                Range::from(0.0),
-                "with which power lambda falls",
-            ),
-            Parameter::number("lambda_min", 5.0, Range::from(0.0), "lambda at the end"),
-            HEAD_LR_MULT,
-        ],
+            [1000.0, 0.12, 1.0, 5.0],
+        ),
         presets: &[],
         head: Head::Angular,
+        remarks: "",
         source: "Liu et al. 2017, SphereFace: deep hypersphere embedding for face recognition, CVPR, \
                  arXiv 1704.08063; annealing as in the authors' code, github \
                  wy1iu/sphereface",
@@ -151,17 +166,9 @@ impl Loss for SphereFace {
     };
 
     fn new(values: &Values) -> Self {
-        let falling = || Annealing::Falling {
-            base: values.number("base"),
-            gamma: values.number("gamma"),
-            power: values.number("power"),
-            lambda_min: values.number("lambda_min"),
-        };
         SphereFace {
             m: values.number("m") as u32,
-            annealing: values
-                .given("lambda")
-                .map_or_else(falling, Annealing::Fixed),
+            annealing: Annealing::new(values),
         }
     }
 
@@ -170,7 +177,9 @@ impl Loss for SphereFace {
             m: self.m,
             lambda: self.annealing.lambda(batch.step()),
         };
-        Ok(Part::only(Self::INFO.name, batch.radial_softmax(margin)?))
+        let (c, lengths) = (batch.cosines()?, batch.lengths()?);
+        let loss = batch.sample_loss(&c, &lengths, Radial(margin), Softmax::default())?;
+        Ok(Part::only(Self::INFO.name, loss))
     }
 }
 
