@@ -116,6 +116,8 @@ mod tests {
             assert!(figure(&[98, 99, 100]) <= 0.03);
             assert!(figure(&[]).is_nan());
         }
+        // Only what is within the first R counts.
+        assert_eq!(average_precision_at_r(&[1, 3]), 0.5);
         assert_eq!(average_precision_of_found(&[1, 99], 5), 1.0);
         assert_eq!(average_precision_of_found(&[6], 5), 0.0);
         assert!(average_precision_of_found(&[], 5).is_nan());

@@ -157,7 +157,7 @@ mod tests {
         // More queries and items than a block holds; many scores are equal.
         let values: Vec<f32> = random(ITEMS + 700, 2, "search")
             .iter()
-            .map(|v| v.round())
+            .map(|v| (9.0 * v).round())
             .collect();
         let items = Embeddings::new(&values, 2).unwrap();
         let few = Embeddings::new(&values[..2 * (QUERIES + 3)], 2).unwrap();
