@@ -352,6 +352,28 @@ mod tests {
     }
 
     #[test]
+    fn a_part_can_be_held_out_as_of_a_set_in_memory() {
+        let (_folder, manifest) = folder();
+        let set = FileSet::new(&manifest, &[0, 1, 2, 3, 5], [2, 2, 1], Frame::Stretch).unwrap();
+        let (rest, held) = set.hold_out(2, 7).unwrap();
+        let (rest_loaded, held_loaded) = set.load().unwrap().hold_out(2, 7).unwrap();
+        assert_eq!(
+            (rest.load().unwrap().fingerprint(), held.len()),
+            (rest_loaded.fingerprint(), 2)
+        );
+        assert_eq!(
+            held.load().unwrap().fingerprint(),
+            held_loaded.fingerprint()
+        );
+        assert!(
+            set.hold_out(4, 7)
+                .unwrap_err()
+                .to_string()
+                .contains("hold out of six")
+        );
+    }
+
+    #[test]
     fn crops_come_from_the_whole_picture() {
         let (_folder, manifest) = folder();
         let set = FileSet::new(&manifest, &[3], [4, 4, 1], Frame::Stretch).unwrap();
