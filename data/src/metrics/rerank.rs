@@ -60,7 +60,8 @@ impl Rerank {
     /// Compares all queries and gallery items with each other, and re-ranks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `k1` or `k2` is 0, `k2` above `k1 + 1`, or `lambda` not in 0 to 1.
+    /// [`Error::Invalid`] if `k1` or `k2` is 0, `k2` above `k1 + 1`, or `lambda` not in 0 to 1, or
+    /// if squared distances overflow.
     ///
     /// # Panics
     /// If there are 2³² images or more.
@@ -68,6 +69,14 @@ impl Rerank {
         self.check()?;
         let all = scores.union();
         let (neighbours, lowest) = scan(&all, self.k1 + 1, Itself::Keep);
+        if lowest.contains(&f32::NEG_INFINITY) {
+            return Err(Error::invalid(
+                "distances to re-rank by",
+                "squares that f32 can hold, below 3e38",
+                "larger ones",
+                "normalise the embeddings, or compare them by their cosine",
+            ));
+        }
         // Where all images are one point every distance is 0, and so is its share.
         let scale: Vec<f32> = lowest
             .iter()
@@ -350,6 +359,11 @@ mod tests {
             })
             .contains("\"lambda\"")
         );
+        let far = [1e30, -1e30];
+        let [q, g] = [&far[..1], &far[1..]].map(|rows| Embeddings::new(rows, 1).unwrap());
+        let apart = Pairwise::new(q, g, Similarity::Euclidean).unwrap();
+        let message = usual.apply(&apart).unwrap_err().to_string();
+        assert!(message.contains("normalise the embeddings"), "{message}");
         let all = whole(&usual.apply(&scores).unwrap());
         assert!(all.iter().all(|s| s.is_finite()), "{all:?}");
     }
