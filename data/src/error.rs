@@ -1,6 +1,7 @@
 //! What can be wrong with data, as data: the place, what was expected, what was found, what to do.
 
 use std::io;
+use std::path::Path;
 
 /// The result of everything in this crate that reads or checks.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -33,6 +34,32 @@ pub enum Error {
         hint: String,
     },
 
+    /// A line of a text file breaks the rules of its format.
+    #[error("{file}, line {line}: expected {expected}, found {found}; {hint}")]
+    Line {
+        /// The file, as the user named it.
+        file: String,
+        /// Where, counted from 1.
+        line: u64,
+        /// What the format asks for at this place.
+        expected: String,
+        /// What is there.
+        found: String,
+        /// What to do about it.
+        hint: String,
+    },
+
+    /// An image file cannot be decoded.
+    #[error("{file}: not a readable image: {reason}; {hint}")]
+    Picture {
+        /// The file, as the user named it.
+        file: String,
+        /// What the decoder says.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+
     /// A folder lacks a file of the data set.
     #[error("{folder}: expected a file {wanted}, found {found}; {hint}")]
     Missing {
@@ -61,6 +88,13 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn io(file: &Path, source: io::Error) -> Self {
+        Error::Io {
+            file: file.display().to_string(),
+            source,
+        }
+    }
+
     pub(crate) fn invalid(
         what: impl Into<String>,
         expected: impl Into<String>,

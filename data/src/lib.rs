@@ -1,11 +1,13 @@
-//! Data sets with their protocols, augmentation, the loader and the figures of classification.
+//! Data sets with their protocols, augmentation, the loader and the figures of merit.
 //!
 //! The way of an image, one module per stop:
 //!
 //! | stop | module | what it does |
 //! |---|---|---|
-//! | file | [`idx`], [`mnist`] | bytes from disk or from inside the program, checked |
-//! | set | [`ImageSet`] | labelled bytes in memory; subsets share the pixels |
+//! | file | [`idx`], [`mnist`], [`formats`] | bytes from disk or from inside the program, checked |
+//! | list | [`Manifest`] | which file shows what, for what, by which camera |
+//! | picture | [`decode`] | JPEG, PNG and others as bytes, the right way up |
+//! | set | [`ImageSet`], [`FileSet`] | labelled pictures in memory, or in their files until they are needed |
 //! | parts | [`Official`], [`Parts`] | training, validation by construction, test |
 //! | numbers | [`Augment`], [`Normalise`], [`Images`] | varied by a key, then standardised |
 //! | batches | [`Order`], [`Loader`] | which images together; made on other threads |
@@ -44,10 +46,14 @@
 //! A new kind of data implements [`Examples`] and inherits the rest.
 
 pub mod augment;
+pub mod decode;
 mod error;
 mod examples;
+mod files;
+pub mod formats;
 pub mod idx;
 pub mod loader;
+pub mod manifest;
 pub mod metrics;
 pub mod mnist;
 mod normalise;
@@ -58,8 +64,10 @@ mod split;
 
 pub use augment::Augment;
 pub use error::{Error, Result};
-pub use examples::{Examples, Images};
-pub use loader::{Batch, Epoch, Loader};
+pub use examples::{Examples, Images, Pictures};
+pub use files::{FileSet, Frame, Unreadable};
+pub use loader::{Batch, Epoch, Loader, Mixed};
+pub use manifest::Manifest;
 pub use normalise::Normalise;
 pub use order::{LastBatch, Order};
 pub use set::ImageSet;

@@ -1,11 +1,16 @@
 //! Batches, made on other threads while the network works on the last one.
 //!
 //! What an epoch holds follows from (seed, epoch) alone: the order of the images from the key
-//! `order/epoch`, the variation of image `i` from `augment/epoch/i`. Threads, prefetching, batch
+//! `order/epoch`, the variation of image `i` from `augment/epoch/i`, what batch `b` mixes from
+//! `mixup/epoch/b`. Threads, prefetching, batch
 //! boundaries and the batch that a run resumes at change when a batch is made, never what is in
 //! it.
 
-use crate::error::Result;
+mod mixup;
+
+pub use mixup::Mixed;
+
+use crate::error::{Error, Result};
 use crate::examples::Examples;
 use crate::order::{Order, Plan};
 use engine::rng::Key;
@@ -30,6 +35,8 @@ pub struct Batch {
     pub labels: Vec<usize>,
     /// The place of each example in the loader's [`Examples`].
     pub indices: Vec<usize>,
+    /// What else is in each image, if the loader mixes them; see [`Loader::mixup`].
+    pub mixed: Option<Mixed>,
     home: Arc<Spare>,
 }
 
@@ -81,6 +88,7 @@ pub struct Loader {
     order: Order,
     seed: u64,
     varied: bool,
+    mixup: f32,
     ahead: usize,
     workers: usize,
     spare: Arc<Spare>,
@@ -92,12 +100,13 @@ impl Loader {
     /// # Errors
     /// As [`Order::check`].
     pub fn new(examples: impl Examples + 'static, order: Order, seed: u64) -> Result<Self> {
-        order.check(examples.labels())?;
+        order.check(examples.labels(), examples.cameras())?;
         let loader = Loader {
             examples: Arc::new(examples),
             order,
             seed,
             varied: true,
+            mixup: 0.0,
             ahead: 0,
             workers: 1,
             spare: Arc::default(),
@@ -114,6 +123,28 @@ impl Loader {
         Ok(Loader {
             varied: false,
             ..Loader::new(examples, Order::sequential(batch), 0)?
+        })
+    }
+
+    /// The same loader, mixing each image with another of its batch: H. Zhang et al., "mixup:
+    /// Beyond Empirical Risk Minimization", ICLR 2018. One share is drawn for each batch from
+    /// Beta(`alpha`, `alpha`); [`Batch::mixed`] tells it. 0 is off; 0.2 to 1 are usual. Loaders
+    /// for evaluation never mix.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `alpha` is not 0 to 100.
+    pub fn mixup(self, alpha: f32) -> Result<Self> {
+        if !(0.0..=100.0).contains(&alpha) {
+            return Err(Error::invalid(
+                "alpha of mixup",
+                "0 (off) to 100",
+                alpha,
+                "0.2 to 1 are usual",
+            ));
+        }
+        Ok(Loader {
+            mixup: alpha,
+            ..self
         })
     }
 
@@ -177,8 +208,14 @@ impl Loader {
     pub fn epoch_from(&self, epoch: u64, first: usize) -> Epoch {
         let seed = Key::new(self.seed);
         let labels = self.examples.labels();
-        let plan = Arc::new(self.order.plan(labels, seed.named("order").at(epoch)));
+        let plan = Arc::new(self.order.plan(
+            labels,
+            self.examples.cameras(),
+            seed.named("order").at(epoch),
+        ));
         let variation = self.varied.then(|| seed.named("augment").at(epoch));
+        let mixing = self.varied && self.mixup > 0.0;
+        let mixup = mixing.then(|| (self.mixup, seed.named("mixup").at(epoch)));
         let stop = Arc::new(AtomicBool::new(false));
         let end = plan.batches();
         let workers = self.workers.min(end.saturating_sub(first));
@@ -189,6 +226,7 @@ impl Loader {
                     examples: Arc::clone(&self.examples),
                     plan: Arc::clone(&plan),
                     variation,
+                    mixup,
                     spare: Arc::clone(&self.spare),
                     stop: Arc::clone(&stop),
                 };
@@ -215,6 +253,7 @@ struct Worker {
     examples: Arc<dyn Examples>,
     plan: Arc<Plan>,
     variation: Option<Key>,
+    mixup: Option<(f32, Key)>,
     spare: Arc<Spare>,
     stop: Arc<AtomicBool>,
 }
@@ -223,7 +262,7 @@ impl Worker {
     /// Makes batches until they are done, one fails or nobody wants them any more.
     fn run(&self, batches: impl Iterator<Item = usize>, out: &SyncSender<Result<Batch>>) {
         for b in batches {
-            let batch = self.make(self.plan.batch(b));
+            let batch = self.make(b);
             let failed = batch.is_err();
             if out.send(batch).is_err() || failed {
                 return;
@@ -231,7 +270,8 @@ impl Worker {
         }
     }
 
-    fn make(&self, indices: &[usize]) -> Result<Batch> {
+    fn make(&self, number: usize) -> Result<Batch> {
+        let indices = self.plan.batch(number);
         let [height, width, channels] = self.examples.shape();
         let size = height * width * channels;
         let all_labels = self.examples.labels();
@@ -240,6 +280,7 @@ impl Worker {
             shape: [indices.len(), height, width, channels],
             labels: indices.iter().map(|&i| all_labels[i]).collect(),
             indices: indices.to_vec(),
+            mixed: None,
             home: Arc::clone(&self.spare),
         };
         batch.images.resize(indices.len() * size, 0.0);
@@ -250,6 +291,11 @@ impl Worker {
             }
             let variation = self.variation.map(|epoch| epoch.at(i as u64));
             self.examples.write(i, variation, out)?;
+        }
+        if let Some((alpha, epoch)) = self.mixup {
+            let key = epoch.at(number as u64);
+            let labels = &batch.labels;
+            batch.mixed = Some(mixup::mix(&mut batch.images, labels, alpha, key));
         }
         Ok(batch)
     }

@@ -329,3 +329,39 @@ fn orders_that_do_not_fit_the_data_are_refused() {
     let loader = Loader::new(images(50), Order::pxk(7, 2), SEED).unwrap();
     assert_eq!(content(loader.epoch(0)).len(), loader.batches());
 }
+
+#[test]
+fn mixing_depends_on_the_batch_alone_and_leaves_evaluation_alone() {
+    let loader = Loader::new(images(50), shuffled(8), SEED).unwrap();
+    let mixing = loader.clone().mixup(0.4).unwrap();
+    let plain = content(loader.epoch(2));
+    let mixed: Vec<Batch> = mixing.epoch(2).map(|b| b.unwrap()).collect();
+    let shares: Vec<f32> = mixed
+        .iter()
+        .map(|b| b.mixed.as_ref().unwrap().share)
+        .collect();
+    assert!(shares.windows(2).any(|pair| pair[0] != pair[1]));
+    for (batch, (indices, labels, images)) in mixed.iter().zip(&plain) {
+        assert_eq!((&batch.indices, &batch.labels), (indices, labels));
+        assert_ne!(&batch.images, images);
+    }
+    // Resumed in the middle and made by more workers, it is the same.
+    let resumed: Vec<Batch> = mixing
+        .clone()
+        .workers(3)
+        .epoch_from(2, 4)
+        .map(|b| b.unwrap())
+        .collect();
+    for (resumed, batch) in resumed.iter().zip(&mixed[4..]) {
+        assert_eq!(
+            (&resumed.images, &resumed.mixed),
+            (&batch.images, &batch.mixed)
+        );
+    }
+    let evaluation = Loader::evaluation(images(5), 5)
+        .unwrap()
+        .mixup(0.4)
+        .unwrap();
+    assert!(evaluation.epoch(0).all(|b| b.unwrap().mixed.is_none()));
+    assert!(loader.clone().mixup(-1.0).is_err() && loader.mixup(f32::NAN).is_err());
+}

@@ -4,6 +4,8 @@
 //! epoch's key. It does not depend on threads, nor on which batches were taken before, so a run
 //! resumes at any batch.
 
+mod balanced;
+mod deck;
 mod pxk;
 
 use crate::error::{Error, Result};
@@ -47,6 +49,20 @@ pub enum Order {
         classes: usize,
         /// Images of each: K.
         per_class: usize,
+        /// Whether the images of a class are dealt so that its cameras come evenly: each visit
+        /// then shows as many of them as it can, each as often as its share of the images. In
+        /// re-identification what matters is to know somebody again under another camera.
+        cameras: bool,
+    },
+    /// As many images of every class, whatever their numbers, in random order: for sets whose
+    /// large classes would drown the small ones.
+    ///
+    /// An epoch is as long as that of [`Shuffled`](Self::Shuffled) with the rest dropped, and
+    /// each class comes equally often in it, give or take one. Within a class no image comes a
+    /// second time before all have come once; the large classes show others in the next epoch.
+    Balanced {
+        /// Images per batch.
+        batch: usize,
     },
 }
 
@@ -66,24 +82,47 @@ impl Order {
 
     /// Batches of `classes` times `per_class` images.
     pub fn pxk(classes: usize, per_class: usize) -> Self {
-        Order::PxK { classes, per_class }
+        Order::PxK {
+            classes,
+            per_class,
+            cameras: false,
+        }
+    }
+
+    /// Batches of `classes` times `per_class` images, those of a class from its cameras evenly.
+    pub fn pxk_cameras(classes: usize, per_class: usize) -> Self {
+        Order::PxK {
+            classes,
+            per_class,
+            cameras: true,
+        }
+    }
+
+    /// Batches of `batch` images in which all classes come equally often.
+    pub fn balanced(batch: usize) -> Self {
+        Order::Balanced { batch }
     }
 
     /// The number of images in a full batch.
     pub fn batch_size(&self) -> usize {
         match *self {
-            Order::Sequential { batch } | Order::Shuffled { batch, .. } => batch,
-            Order::PxK { classes, per_class } => classes.saturating_mul(per_class),
+            Order::Sequential { batch }
+            | Order::Shuffled { batch, .. }
+            | Order::Balanced { batch } => batch,
+            Order::PxK {
+                classes, per_class, ..
+            } => classes.saturating_mul(per_class),
         }
     }
 
-    /// Checks that the rule can make batches from images with these labels.
+    /// Checks that the rule can make batches from images with these labels and cameras; the
+    /// cameras are empty where they are not known.
     ///
     /// # Errors
     /// [`Error::Invalid`] for batches of zero images, for fewer images than a batch where the
     /// rest is dropped, for no images to shuffle, and for fewer classes than a PxK batch needs
-    /// or fewer images than it wants of each.
-    pub fn check(&self, labels: &[usize]) -> Result<()> {
+    /// or fewer images than it wants of each, or no cameras where they matter.
+    pub fn check(&self, labels: &[usize], cameras: &[u32]) -> Result<()> {
         let least = |what: &str, least: usize, found: usize, hint: &str| {
             if found >= least {
                 return Ok(());
@@ -108,7 +147,18 @@ impl Order {
                 let full = if last == LastBatch::Drop { batch } else { 1 };
                 least("images to fill one batch", full, labels.len(), fewer)
             }
-            Order::PxK { classes, per_class } => {
+            Order::Balanced { batch } => {
+                least("images to fill one batch", batch, labels.len(), fewer)
+            }
+            Order::PxK {
+                classes,
+                per_class,
+                cameras: by_camera,
+            } => {
+                if by_camera {
+                    let hint = "state the camera of every image, or do not ask for it";
+                    least("cameras of the images", labels.len(), cameras.len(), hint)?;
+                }
                 let found = pxk::visits(labels, 1).iter().filter(|&&n| n > 0).count();
                 least("different classes for PxK batches", classes, found, fewer)?;
                 // Repetition serves small classes; beyond all images it is a slip of the pen.
@@ -126,22 +176,31 @@ impl Order {
                 LastBatch::Keep => labels.len().div_ceil(batch),
                 LastBatch::Drop => labels.len() / batch,
             },
-            Order::PxK { classes, per_class } => {
-                pxk::batches(&pxk::visits(labels, per_class), classes)
-            }
+            Order::Balanced { batch } => labels.len() / batch,
+            Order::PxK {
+                classes, per_class, ..
+            } => pxk::batches(&pxk::visits(labels, per_class), classes),
         }
     }
 
-    /// The batches of the epoch that belongs to `key`, for images with these labels, which must
-    /// have passed [`check`](Self::check).
+    /// The batches of the epoch that belongs to `key`, for images with these labels and cameras,
+    /// which must have passed [`check`](Self::check).
     ///
     /// # Panics
     /// If they would not have passed.
-    pub fn plan(&self, labels: &[usize], key: Key) -> Plan {
+    pub fn plan(&self, labels: &[usize], cameras: &[u32], key: Key) -> Plan {
         let mut indices = match *self {
             Order::Sequential { .. } => (0..labels.len()).collect(),
             Order::Shuffled { .. } => key.rng().permutation(labels.len()),
-            Order::PxK { classes, per_class } => pxk::draw(labels, classes, per_class, key),
+            Order::Balanced { batch } => balanced::draw(labels, labels.len() / batch * batch, key),
+            Order::PxK {
+                classes,
+                per_class,
+                cameras: by_camera,
+            } => {
+                let cameras = if by_camera { cameras } else { &[] };
+                pxk::draw(labels, cameras, [classes, per_class], key)
+            }
         };
         indices.truncate(self.batches(labels) * self.batch_size());
         Plan {
@@ -191,22 +250,22 @@ mod tests {
             last: LastBatch::Keep,
         };
         let key = Key::new(1);
-        let plan = order.plan(&labels, key.at(0));
+        let plan = order.plan(&labels, &[], key.at(0));
         assert_eq!((plan.batches(), order.batches(&labels)), (11, 11));
         assert_eq!((plan.batch(0).len(), plan.batch(10).len()), (10, 3));
         let mut all = plan.indices().to_vec();
         assert!(!all.is_sorted());
         all.sort_unstable();
         assert_eq!(all, (0..103).collect::<Vec<_>>());
-        assert_eq!(plan, order.plan(&labels, key.at(0)));
-        assert_ne!(plan, order.plan(&labels, key.at(1)));
+        assert_eq!(plan, order.plan(&labels, &[], key.at(0)));
+        assert_ne!(plan, order.plan(&labels, &[], key.at(1)));
     }
 
     #[test]
     fn dropping_keeps_full_batches_and_leaves_out_others_each_time() {
         let labels = vec![0; 103];
         let order = Order::shuffled(10);
-        let plan = |epoch| order.plan(&labels, Key::new(1).at(epoch));
+        let plan = |epoch| order.plan(&labels, &[], Key::new(1).at(epoch));
         assert_eq!((plan(0).batches(), order.batches(&labels)), (10, 10));
         assert_eq!(plan(0).batch(9).len(), 10);
         let left_out = |epoch| {
@@ -221,29 +280,33 @@ mod tests {
     #[test]
     fn sequential_batches_keep_the_order_and_the_rest() {
         let order = Order::sequential(4);
-        let plan = order.plan(&[0; 9], Key::new(1));
+        let plan = order.plan(&[0; 9], &[], Key::new(1));
         assert_eq!(plan.batch(1), [4, 5, 6, 7]);
         assert_eq!(plan.batch(2), [8]);
         assert_eq!(Order::sequential(4).batches(&[]), 0);
-        assert_eq!(order.plan(&[], Key::new(1)).batches(), 0);
+        assert_eq!(order.plan(&[], &[], Key::new(1)).batches(), 0);
     }
 
     #[test]
     fn rules_that_cannot_make_a_batch_are_refused() {
-        let refused = |order: Order, labels: &[usize]| order.check(labels).unwrap_err().to_string();
+        let refused =
+            |order: Order, labels: &[usize]| order.check(labels, &[]).unwrap_err().to_string();
         assert!(refused(Order::shuffled(10), &[0; 9]).contains("expected 10 or more, found 9"));
         assert!(refused(Order::shuffled(0), &[0; 9]).contains("images per batch"));
         assert!(refused(Order::sequential(0), &[]).contains("images per batch"));
         assert!(refused(Order::pxk(3, 2), &[0, 0, 5, 5]).contains("expected 3 or more, found 2"));
         assert!(refused(Order::pxk(3, 0), &[0, 1, 2]).contains("images per batch"));
         assert!(refused(Order::pxk(2, usize::MAX), &[0, 1, 2]).contains("found 3"));
+        assert!(refused(Order::balanced(10), &[0; 9]).contains("expected 10 or more, found 9"));
+        let blind = refused(Order::pxk_cameras(2, 1), &[0, 1]);
+        assert!(blind.contains("cameras of the images: expected 2 or more, found 0"));
         let keep = LastBatch::Keep;
         assert!(
             Order::Shuffled {
                 batch: 10,
                 last: keep
             }
-            .check(&[0])
+            .check(&[0], &[])
             .is_ok()
         );
         assert!(
@@ -251,7 +314,7 @@ mod tests {
                 batch: 10,
                 last: keep
             }
-            .check(&[])
+            .check(&[], &[])
             .is_err()
         );
     }

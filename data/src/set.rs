@@ -1,7 +1,12 @@
 //! Labelled images in memory, and views of some of them that share the pixels.
 
+use crate::augment::ResizedCrop;
+use crate::decode::Picture;
 use crate::error::{Error, Result};
+use crate::examples::Pictures;
+use engine::rng::Key;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -164,6 +169,33 @@ impl ImageSet {
             hash.update(self.image(i));
         }
         hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+impl Pictures for ImageSet {
+    fn name(&self) -> &str {
+        ImageSet::name(self)
+    }
+
+    fn shape(&self) -> [usize; 3] {
+        ImageSet::shape(self)
+    }
+
+    fn labels(&self) -> &[usize] {
+        ImageSet::labels(self)
+    }
+
+    fn read(&self, index: usize, crop: Option<(ResizedCrop, Key)>) -> Result<Cow<'_, [u8]>> {
+        let image = self.image(index);
+        let Some((crop, key)) = crop else {
+            return Ok(Cow::Borrowed(image));
+        };
+        let [height, width, _] = self.store.shape;
+        let picture = Picture::new(image.to_vec(), self.store.shape);
+        let part = crop.draw(picture.area(), key);
+        Ok(Cow::Owned(
+            picture.resized(part, [height, width]).into_pixels(),
+        ))
     }
 }
 

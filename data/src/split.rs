@@ -4,6 +4,8 @@
 //! training part is cut once, and the test part stays apart until the final figure.
 
 use crate::error::{Error, Result};
+use crate::examples::Pictures;
+use crate::files::FileSet;
 use crate::set::ImageSet;
 use engine::rng::Key;
 
@@ -52,35 +54,48 @@ impl ImageSet {
     /// # Errors
     /// [`Error::Invalid`] if `count` leaves less than one image per class.
     pub fn hold_out(&self, count: usize, seed: u64) -> Result<(ImageSet, ImageSet)> {
-        let counts = self.class_counts();
-        let spare: usize = counts.iter().map(|n| n.saturating_sub(1)).sum();
-        if count > spare {
-            return Err(Error::invalid(
-                format!("images to hold out of {}", self.name()),
-                format!(
-                    "at most {spare} of {}, so that every class keeps one",
-                    self.len()
-                ),
-                count,
-                "hold out fewer",
-            ));
-        }
-        let mut members = vec![Vec::new(); counts.len()];
-        for (i, &label) in self.labels().iter().enumerate() {
-            members[label].push(i);
-        }
-        let mut held = vec![false; self.len()];
-        let key = Key::new(seed).named("hold out");
-        for (class, quota) in proportional(&counts, count).into_iter().enumerate() {
-            key.at(class as u64).rng().shuffle(&mut members[class]);
-            members[class][..quota].iter().for_each(|&i| held[i] = true);
-        }
-        let side = |wanted: bool| {
-            let indices: Vec<usize> = (0..self.len()).filter(|&i| held[i] == wanted).collect();
-            self.subset(&indices)
-        };
-        Ok((side(false), side(true)))
+        let [rest, held] = cut(self.name(), self.labels(), count, seed)?;
+        Ok((self.subset(&rest), self.subset(&held)))
     }
+}
+
+impl FileSet {
+    /// Cuts the set in two, `(rest, held out)`, by the rule of [`ImageSet::hold_out`].
+    ///
+    /// # Errors
+    /// As [`ImageSet::hold_out`].
+    pub fn hold_out(&self, count: usize, seed: u64) -> Result<(FileSet, FileSet)> {
+        let [rest, held] = cut(self.name(), self.labels(), count, seed)?;
+        Ok((self.subset(&rest), self.subset(&held)))
+    }
+}
+
+/// The indices of the rest and of `count` that are held out.
+fn cut(name: &str, labels: &[usize], count: usize, seed: u64) -> Result<[Vec<usize>; 2]> {
+    let mut members = vec![Vec::new(); labels.iter().max().map_or(0, |&most| most + 1)];
+    for (i, &label) in labels.iter().enumerate() {
+        members[label].push(i);
+    }
+    let counts: Vec<usize> = members.iter().map(Vec::len).collect();
+    let spare: usize = counts.iter().map(|n| n.saturating_sub(1)).sum();
+    if count > spare {
+        return Err(Error::invalid(
+            format!("images to hold out of {name}"),
+            format!(
+                "at most {spare} of {}, so that every class keeps one",
+                labels.len()
+            ),
+            count,
+            "hold out fewer",
+        ));
+    }
+    let mut held = vec![false; labels.len()];
+    let key = Key::new(seed).named("hold out");
+    for (class, quota) in proportional(&counts, count).into_iter().enumerate() {
+        key.at(class as u64).rng().shuffle(&mut members[class]);
+        members[class][..quota].iter().for_each(|&i| held[i] = true);
+    }
+    Ok([false, true].map(|wanted| (0..labels.len()).filter(|&i| held[i] == wanted).collect()))
 }
 
 /// Shares `total` among classes in proportion to `counts`, at most `count - 1` for each.

@@ -34,6 +34,13 @@ impl Affine {
         let b = ((sin - slant * cos) / size) as f32;
         let c = (-sin / size) as f32;
         let d = (cos / size) as f32;
+        // What leaves left and right exchanged comes first: flipped, then slanted and so on.
+        let mirror = if key.named("flip").rng().chance(f64::from(limits.flip)) {
+            -1.0
+        } else {
+            1.0
+        };
+        let (a, b) = (mirror * a, mirror * b);
         let (cx, cy) = (0.5 * (width as f32 - 1.0), 0.5 * (height as f32 - 1.0));
         let (x, y) = (cx + dx, cy + dy);
         Affine {

@@ -1,7 +1,8 @@
 //! Random erasing: Z. Zhong et al., "Random Erasing Data Augmentation", AAAI 2020. With the
-//! background as paint and an aspect of 1 it is the cutout of DeVries and Taylor (2017).
+//! background as paint and an aspect of 1 it is close to [`cutout`].
 
 use engine::rng::Key;
+use std::ops::Range;
 
 /// Paints a random rectangle over, which teaches a network not to trust any one part.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,13 +48,44 @@ impl Erase {
         let wide = side((area / aspect).sqrt(), width);
         let top = rng.below(height - tall + 1);
         let left = rng.below(width - wide + 1);
-        for line in out.chunks_exact_mut(width * channels).skip(top).take(tall) {
-            for value in &mut line[left * channels..(left + wide) * channels] {
-                *value = match self.with {
-                    EraseWith::Background => f32::from(background),
-                    EraseWith::Noise => rng.below(256) as f32,
-                };
-            }
+        let part = [top..top + tall, left..left + wide];
+        paint(out, [width, channels], part, || match self.with {
+            EraseWith::Background => f32::from(background),
+            EraseWith::Noise => rng.below(256) as f32,
+        });
+    }
+}
+
+/// Paints a square of `side` pixels around a random pixel.
+pub(super) fn cutout(
+    side: u32,
+    [height, width, channels]: [usize; 3],
+    background: u8,
+    key: Key,
+    out: &mut [f32],
+) {
+    let (side, mut rng) = (side as usize, key.rng());
+    let mut stretch = |limit: usize| {
+        let centre = rng.below(limit);
+        let start = centre.saturating_sub(side / 2);
+        start..(centre + side - side / 2).clamp(start, limit)
+    };
+    let part = [stretch(height), stretch(width)];
+    if side > 0 {
+        paint(out, [width, channels], part, || f32::from(background));
+    }
+}
+
+fn paint(
+    out: &mut [f32],
+    [width, channels]: [usize; 2],
+    [rows, columns]: [Range<usize>; 2],
+    mut paint: impl FnMut() -> f32,
+) {
+    let lines = out.chunks_exact_mut(width * channels);
+    for line in lines.skip(rows.start).take(rows.len()) {
+        for value in &mut line[columns.start * channels..columns.end * channels] {
+            *value = paint();
         }
     }
 }

@@ -351,3 +351,131 @@ fn settings_out_of_range_are_named() {
         sound.check().unwrap();
     }
 }
+
+#[test]
+fn a_flip_exchanges_left_and_right_exactly() {
+    let set = counting(1, [4, 6, 3], 1);
+    let flip = |flip| Augment {
+        flip,
+        ..Augment::none()
+    };
+    let flipped = varied(&flip(1.0), set.image(0), [4, 6, 3], Key::new(1));
+    for (line, wanted) in flipped.chunks(18).zip(set.image(0).chunks(18)) {
+        let wanted = wanted.chunks(3).rev().flatten().map(|&b| f32::from(b));
+        assert!(line.iter().copied().eq(wanted));
+    }
+    let half = (0..200)
+        .filter(|&i| varied(&flip(0.5), set.image(0), [4, 6, 3], Key::new(1).at(i)) == flipped);
+    assert!((70..130).contains(&half.count()));
+}
+
+/// What is drawn for one variation does not depend on the others.
+#[test]
+fn a_flip_leaves_the_shift_as_it_was() {
+    let image = disc(14.0, 14.0);
+    let both = Augment {
+        flip: 1.0,
+        ..Augment::shift(4)
+    };
+    for i in 0..20 {
+        let (_, x, y) = moments(&varied(&Augment::shift(4), &image, SHAPE, Key::new(i)));
+        let (_, flipped_x, flipped_y) = moments(&varied(&both, &image, SHAPE, Key::new(i)));
+        // The disc is half a pixel right of the centre; flipped, left of it.
+        assert_abs_diff_eq!(flipped_x, x - 1.0, epsilon = 1e-3);
+        assert_abs_diff_eq!(flipped_y, y, epsilon = 1e-3);
+    }
+}
+
+#[test]
+fn cutout_paints_a_square_that_may_hang_over() {
+    let augment = Augment {
+        cutout: 6,
+        background: 9,
+        ..Augment::none()
+    };
+    let image = vec![200; 784];
+    let (mut whole, mut least) = (0, usize::MAX);
+    for i in 0..300 {
+        let out = varied(&augment, &image, SHAPE, Key::new(2).at(i));
+        let painted = out.iter().filter(|&&v| v == 9.0).count();
+        assert!(out.iter().all(|&v| v == 9.0 || v == 200.0));
+        whole += usize::from(painted == 36);
+        least = least.min(painted);
+    }
+    // The centre is far enough from the edge in (23/28)² of the images.
+    assert!((170..240).contains(&whole), "{whole}");
+    assert!((9..24).contains(&least), "{least}");
+}
+
+#[test]
+fn colours_and_rand_augment_are_part_of_the_way() {
+    let set = counting(1, [8, 8, 3], 1);
+    let colour = Augment {
+        colour: Some(ColourJitter {
+            brightness: 0.5,
+            contrast: 0.5,
+            saturation: 0.5,
+            hue: 0.1,
+        }),
+        ..Augment::none()
+    };
+    let rand_augment = Augment {
+        rand_augment: Some(RandAugment {
+            operations: 3,
+            strength: 0.5,
+        }),
+        ..Augment::none()
+    };
+    for augment in [colour, rand_augment] {
+        augment.check().unwrap();
+        let show = |i| varied(&augment, set.image(0), [8, 8, 3], Key::new(i));
+        assert_eq!(show(1), show(1));
+        assert_ne!(show(1), show(2));
+        assert!(show(1).iter().all(|v| (0.0..=255.0).contains(v)));
+    }
+}
+
+#[test]
+fn new_settings_out_of_range_are_refused() {
+    let refused = |augment: Augment, name: &str| {
+        let message = augment.check().unwrap_err().to_string();
+        assert!(message.contains(name), "{message}");
+    };
+    let none = Augment::none;
+    refused(
+        Augment {
+            flip: 1.5,
+            ..none()
+        },
+        "flip",
+    );
+    let crop = |area, aspect| Augment {
+        crop: Some(ResizedCrop { area, aspect }),
+        ..none()
+    };
+    refused(crop((0.0, 1.0), 1.0), "crop.area.0");
+    refused(crop((0.5, 0.4), 1.0), "crop.area.1");
+    refused(crop((0.5, 1.0), 0.9), "crop.aspect");
+    let hue = ColourJitter {
+        hue: 0.6,
+        ..ColourJitter::default()
+    };
+    refused(
+        Augment {
+            colour: Some(hue),
+            ..none()
+        },
+        "colour.hue",
+    );
+    let strong = RandAugment {
+        operations: 2,
+        strength: f32::NAN,
+    };
+    refused(
+        Augment {
+            rand_augment: Some(strong),
+            ..none()
+        },
+        "rand_augment.strength",
+    );
+}

@@ -1,6 +1,7 @@
 //! P classes times K images: A. Hermans, L. Beyer and B. Leibe, "In Defense of the Triplet Loss
 //! for Person Re-Identification" (2017), with an epoch that shows every image.
 
+use super::deck;
 use engine::rng::{Key, Rng};
 
 /// For each class, the visits of `per_class` images that show all its images once.
@@ -19,18 +20,18 @@ pub(super) fn batches(visits: &[usize], classes: usize) -> usize {
 }
 
 /// The images of an epoch, batch after batch, class after class.
-pub(super) fn draw(labels: &[usize], classes: usize, per_class: usize, key: Key) -> Vec<usize> {
+pub(super) fn draw(
+    labels: &[usize],
+    cameras: &[u32],
+    [classes, per_class]: [usize; 2],
+    key: Key,
+) -> Vec<usize> {
     let mut visits = visits(labels, per_class);
     let batches = batches(&visits, classes);
     let mut rng = key.named("classes").rng();
     fill_up(&mut visits, batches, classes, &mut rng);
 
-    let mut decks: Vec<Deck> = (0..visits.len())
-        .map(|class| Deck::new(key.named("images").at(class as u64)))
-        .collect();
-    for (i, &label) in labels.iter().enumerate() {
-        decks[label].all.push(i);
-    }
+    let mut decks = deck::of_classes(labels, cameras, key.named("images"));
     let mut indices = Vec::with_capacity(batches * classes * per_class);
     for chosen in schedule(visits, batches, classes, &mut rng) {
         decks[chosen].deal(per_class, &mut indices);
@@ -79,38 +80,6 @@ fn schedule(mut left: Vec<usize>, batches: usize, classes: usize, rng: &mut Rng)
     places
 }
 
-/// The images of one class, dealt without replacement and reshuffled when they are used up.
-struct Deck {
-    all: Vec<usize>,
-    stack: Vec<usize>,
-    rng: Rng,
-}
-
-impl Deck {
-    fn new(key: Key) -> Self {
-        Deck {
-            all: Vec::new(),
-            stack: Vec::new(),
-            rng: key.rng(),
-        }
-    }
-
-    fn deal(&mut self, count: usize, hand: &mut Vec<usize>) {
-        let start = hand.len();
-        while hand.len() < start + count {
-            if self.stack.is_empty() {
-                self.stack.clone_from(&self.all);
-                self.rng.shuffle(&mut self.stack);
-                // What is in the hand already goes to the bottom: a visit shows no image twice
-                // before it has shown them all.
-                let dealt = &hand[start..];
-                self.stack.sort_by_key(|image| !dealt.contains(image));
-            }
-            hand.extend(self.stack.pop());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,8 +98,8 @@ mod tests {
     fn keeps_its_promises(counts: &[usize], classes: usize, per_class: usize, seed: u64) {
         let labels = labels(counts);
         let order = Order::pxk(classes, per_class);
-        order.check(&labels).unwrap();
-        let plan = order.plan(&labels, Key::new(seed));
+        order.check(&labels, &[]).unwrap();
+        let plan = order.plan(&labels, &[], Key::new(seed));
         assert_eq!(plan.batches(), order.batches(&labels));
 
         let mut seen = vec![0usize; labels.len()];
@@ -198,7 +167,7 @@ mod tests {
     fn epochs_differ_and_classes_meet_in_new_company() {
         let labels = labels(&[16; 30]);
         let order = Order::pxk(5, 4);
-        let plan = |epoch| order.plan(&labels, Key::new(6).at(epoch));
+        let plan = |epoch| order.plan(&labels, &[], Key::new(6).at(epoch));
         assert_eq!(plan(0), plan(0));
         assert_ne!(plan(0), plan(1));
         // Over a few epochs, class 0 has met all others.
@@ -213,6 +182,36 @@ mod tests {
             }
         }
         assert!(met.iter().all(|&m| m), "{met:?}");
+    }
+
+    /// Eight images of each class by camera 0, eight by camera 1 and four by camera 2.
+    #[test]
+    fn cameras_come_evenly() {
+        let labels = labels(&[20; 12]);
+        let camera = |i: usize| [0, 0, 1, 1, 2][i / 12 % 5];
+        let cameras: Vec<u32> = (0..labels.len()).map(camera).collect();
+        let visits = |order: Order| -> Vec<Vec<u32>> {
+            order.check(&labels, &cameras).unwrap();
+            let plan = order.plan(&labels, &cameras, Key::new(1));
+            let cameras = plan.indices().iter().map(|&i| cameras[i]);
+            cameras
+                .collect::<Vec<_>>()
+                .chunks(5)
+                .map(<[u32]>::to_vec)
+                .collect()
+        };
+        let met = |visit: &Vec<u32>| (0..3).filter(|c| visit.contains(c)).count();
+        let even = visits(Order::pxk_cameras(4, 5));
+        assert_eq!(even.len(), 12 * 4);
+        // Of five in a row, two are by each of the first cameras, one in between by the third.
+        for visit in &even {
+            for camera in 0..3 {
+                let times = visit.iter().filter(|&&c| c == camera).count();
+                assert!((1..=3).contains(&times), "{visit:?}");
+            }
+        }
+        let chance = visits(Order::pxk(4, 5));
+        assert!(chance.iter().any(|visit| met(visit) < 3));
     }
 
     proptest! {

@@ -1,0 +1,46 @@
+//! The layouts that data sets are published in, and the rules that belong to them.
+//!
+//! | data set | module | what comes out |
+//! |---|---|---|
+//! | CIFAR-10, CIFAR-100 | [`cifar`] | images in memory |
+//! | a folder per class | [`folder`] | a manifest |
+//! | Omniglot, with Lake's 20 one-shot runs | [`omniglot`] | a manifest, runs |
+//! | ORL, LFW with its pairs | [`faces`] | a manifest, pairs |
+//! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
+//! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
+//!
+//! A [`Manifest`](crate::Manifest) comes within a [`Survey`](crate::manifest::Survey), which
+//! holds the counts its authors state against those found. Entries are sorted by path, so that
+//! nothing depends on the order in which a file system lists its files.
+//!
+//! ```no_run
+//! use data::formats::folder;
+//! use data::manifest::Split;
+//! use data::{Augment, FileSet, Frame, Images, Loader, Normalise, Order, Unreadable};
+//!
+//! # fn main() -> data::Result<()> {
+//! let manifest = folder::read("photos")?.manifest;
+//! let all = FileSet::new(&manifest, &manifest.split(Split::Train), [128, 128, 3], Frame::Centre(1.0))?;
+//! let (all, unreadable) = all.checked(Unreadable::Skip)?;
+//! unreadable.iter().for_each(|problem| eprintln!("left out: {problem}"));
+//!
+//! let (train, validation) = all.hold_out(all.len() / 10, 1)?;
+//! let augment = Augment { flip: 0.5, ..Augment::shift(8) };
+//! let train = Images::new(train, Normalise::unit(3))?.augmented(augment)?;
+//! let train = Loader::new(train, Order::pxk(16, 4), 1)?.workers(2);
+//! let validation = Loader::evaluation(Images::new(validation, Normalise::unit(3))?, 64)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Names are read from the file itself, never from its folders, and a file that looks like an
+//! image but is named differently is an error: it would silently be missing.
+
+pub mod cifar;
+pub mod faces;
+pub mod folder;
+mod list;
+mod mat;
+pub mod omniglot;
+pub mod reid;
+pub mod retrieval;
