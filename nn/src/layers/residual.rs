@@ -92,10 +92,10 @@ fn activated_sum<T: Float>(
     a: &Var<T>,
     b: &Var<T>,
 ) -> Var<T> {
-    let sum = a + b;
     match activation {
-        Some(activation) => activation.forward(pass, &sum),
-        None => sum,
+        Some(Activation::Relu) => a.add_relu(b),
+        Some(activation) => activation.forward(pass, &(a + b)),
+        None => a + b,
     }
 }
 
