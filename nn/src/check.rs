@@ -243,7 +243,7 @@ fn check_network(name: &'static str, seed: u64) -> Report {
     let module = net.expect("the smallest size is large enough");
     let mut check = Check::of(name, seed, module, params);
     // Enough images for well-conditioned statistics of every channel.
-    let x = check.g.normal([12, size[0], size[1], 1]);
+    let x = check.g.normal([24, size[0], size[1], 1]);
     check.run(x)
 }
 

@@ -98,8 +98,8 @@ impl Family for MobileFaceNet {
 
     fn small(self) -> Self {
         MobileFaceNet {
-            width: 2,
-            rows: &const { [row(2, 1, 2, 2), row(2, 2, 1, 2)] },
+            width: 3,
+            rows: &const { [row(2, 1, 2, 2)] },
         }
     }
 }
