@@ -52,6 +52,7 @@ use crate::sml::{Sml, SmlJoint, SoftMargin};
 use crate::spec::Term;
 use engine::Float;
 use engine::op::Entry;
+use std::any::{Any, TypeId};
 
 /// A loss, and the margins and operations it is made of, in the words of
 /// [`register_margins!`](crate::register_margins) and with `Op` for an operation. `surrogates`
@@ -65,8 +66,7 @@ macro_rules! losses {
         /// Every loss, in the order of `loss list`.
         pub static LOSSES: &[LossInfo] = &[$(<$loss as Loss>::INFO),*];
 
-        /// The loss of a term, whose parameters are all decided.
-        pub(crate) fn build<T: Float>(term: &Term) -> Box<dyn AnyLoss<T>> {
+        fn build_any<T: Float>(term: &Term) -> Box<dyn AnyLoss<T>> {
             let (name, values) = (term.info().name, term.values());
             $(if name == <$loss as Loss>::INFO.name {
                 return Box::new(<$loss as Loss>::new(&values));
@@ -141,6 +141,28 @@ losses! {
         Softmax[1] Circle,
         Op[1] PairMatrix<PairCircle>,
     }
+}
+
+/// The loss of a term, whose parameters are all decided.
+///
+/// The two types are named here, so that all losses are compiled in this crate and not in every
+/// crate that uses a criterion.
+pub(crate) fn build<T: Float>(term: &Term) -> Box<dyn AnyLoss<T>> {
+    let built: Box<dyn Any> = if TypeId::of::<T>() == TypeId::of::<f32>() {
+        Box::new(build_f32(term))
+    } else {
+        Box::new(build_f64(term))
+    };
+    let built = built.downcast::<Box<dyn AnyLoss<T>>>();
+    *built.expect("`f32` and `f64` are the types the engine computes in")
+}
+
+fn build_f32(term: &Term) -> Box<dyn AnyLoss<f32>> {
+    build_any(term)
+}
+
+fn build_f64(term: &Term) -> Box<dyn AnyLoss<f64>> {
+    build_any(term)
 }
 
 /// The page of the loss called `name`.

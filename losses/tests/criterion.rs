@@ -373,6 +373,27 @@ fn the_initial_loss_is_foretold() {
     assert!(expected("cosface:s=64", 10, 512) > 24.0);
 }
 
+/// A draw of the wrong shape is not passed over in silence, and labels alone allocate nothing.
+#[test]
+fn evaluation_refuses_what_does_not_fit_a_loss() {
+    let tensor = |shape: [usize; 2]| Tensor::from_fn(shape, |i| (1.7 * i as f64).sin());
+    let mut inputs = Tensors::from([("embeddings".to_string(), tensor([2, 3]))]);
+    let center: Spec = "center".parse().unwrap();
+    let error = evaluate(&center, &inputs, &[0, i64::MAX]).unwrap_err();
+    assert!(
+        error.to_string().contains("needs a tensor `centers`"),
+        "{error}"
+    );
+    inputs.insert("weight".into(), tensor([4, 3]));
+    inputs.insert("elasticface.margins".into(), tensor([3, 1]));
+    let elastic: Spec = "elasticface".parse().unwrap();
+    let error = evaluate(&elastic, &inputs, &[0, 1]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the tensor `elasticface.margins` has shape [3, 1], expected [2]"
+    );
+}
+
 #[test]
 fn evaluation_explains_bad_input() {
     let spec: Spec = "cosface".parse().unwrap();
