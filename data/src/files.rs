@@ -198,23 +198,11 @@ impl FileSet {
             ));
         };
         let mut pixels = vec![0; bytes];
-        let failed = std::sync::Mutex::new(None);
-        par::chunks(&mut pixels, size, |start, out| {
-            let index = start / size;
-            match self.read(index, None) {
-                Ok(image) => out.copy_from_slice(&image),
-                Err(error) => {
-                    let mut failed = failed.lock().expect("nobody panics while holding it");
-                    // The first in order, whichever thread came first.
-                    if failed.as_ref().is_none_or(|&(i, _)| index < i) {
-                        *failed = Some((index, error));
-                    }
-                }
-            }
+        let mut results: Vec<Result<()>> = (0..self.len()).map(|_| Ok(())).collect();
+        par::chunks2(&mut pixels, size, &mut results, 1, |i, out, result| {
+            result[0] = self.read(i, None).map(|image| out.copy_from_slice(&image));
         });
-        if let Some((_, error)) = failed.into_inner().expect("as above") {
-            return Err(error);
-        }
+        results.into_iter().collect::<Result<()>>()?;
         ImageSet::new(
             self.list.name.clone(),
             self.list.shape,

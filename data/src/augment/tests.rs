@@ -369,6 +369,32 @@ fn a_flip_exchanges_left_and_right_exactly() {
     assert!((70..130).contains(&half.count()));
 }
 
+#[test]
+fn a_flip_comes_before_the_other_movements() {
+    let set = counting(1, SHAPE, 1);
+    let mirrored: Vec<u8> = set
+        .image(0)
+        .chunks(28)
+        .flat_map(|line| line.iter().rev().copied())
+        .collect();
+    let moved = Augment {
+        rotate: 30.0,
+        shear: 10.0,
+        ..Augment::shift(2)
+    };
+    let both = Augment {
+        flip: 1.0,
+        ..moved.clone()
+    };
+    for i in 0..10 {
+        let found = varied(&both, set.image(0), SHAPE, Key::new(i));
+        let wanted = varied(&moved, &mirrored, SHAPE, Key::new(i));
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert_abs_diff_eq!(found, wanted, epsilon = 0.05);
+        }
+    }
+}
+
 /// What is drawn for one variation does not depend on the others.
 #[test]
 fn a_flip_leaves_the_shift_as_it_was() {

@@ -159,6 +159,11 @@ fn pickles_that_are_something_else_are_refused() {
     );
     assert!(message(b"").contains("a pickled dictionary"));
     assert!(message(b"\x80\x02}.").contains("a dictionary with \"data\""));
+    // An array column by column is not rows of images.
+    let mut columns = good.clone();
+    let place = columns.windows(3).position(|w| w == b"b\x89T").unwrap();
+    columns[place + 1] = 0x88;
+    assert!(message(&columns).contains("an array of bytes in rows"));
     // More labels than images, and a length that no file has.
     let mut long = good.clone();
     let place = long.windows(2).position(|w| w == b"K\x01").unwrap();

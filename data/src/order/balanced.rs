@@ -35,6 +35,7 @@ mod tests {
         let order = Order::balanced(10);
         let plan = |epoch| order.plan(&labels, &[], Key::new(1).at(epoch));
         assert_eq!((order.batches(&labels), plan(0).batches()), (10, 10));
+        assert_eq!(plan(0).indices().len(), 100);
         let mut seen = [0; 103];
         plan(0).indices().iter().for_each(|&i| seen[i] += 1);
         let times = |class: usize| -> Vec<usize> {
