@@ -128,29 +128,35 @@ impl Tiling {
         })
     }
 
-    /// Transforms the patches of `tiles`: to `[values, tiles, channels]`, values `step` apart.
-    fn reach<T: Float>(&self, x: Images<'_, T>, tiles: Range<usize>, to: *mut T, step: usize) {
+    /// Transforms the patches of `tiles` into the rows of `to` from `row` on.
+    fn reach<T: Float>(&self, x: Images<'_, T>, tiles: Range<usize>, to: &Target<T>, row: usize) {
         let padding = self.padding.map(|p| p as isize);
-        self.transform(Map::Reach, x, padding, tiles, to, step);
+        self.transform(Map::Reach, x, padding, tiles, to, row);
     }
 
-    /// Transforms the output tiles `tiles` of `dy`: to `[values, tiles, channels]`, values `step` apart.
-    fn evaluate<T: Float>(&self, dy: Images<'_, T>, tiles: Range<usize>, to: *mut T, step: usize) {
-        self.transform(Map::Evaluate, dy, [0, 0], tiles, to, step);
+    /// Transforms the output tiles `tiles` of `dy` into the rows of `to` from `row` on.
+    fn evaluate<T: Float>(
+        &self,
+        dy: Images<'_, T>,
+        tiles: Range<usize>,
+        to: &Target<T>,
+        row: usize,
+    ) {
+        self.transform(Map::Evaluate, dy, [0, 0], tiles, to, row);
     }
 
     /// Applies `map` to the part of the images that belongs to each tile: from `before` pixels
-    /// before the tile's place on, with zeros outside the image. The values of a tile are `step`
-    /// elements apart, those of neighbouring tiles follow each other.
+    /// before the tile's place on, with zeros outside the image.
     fn transform<T: Float>(
         &self,
         map: Map,
         images: Images<'_, T>,
         before: [isize; 2],
         tiles: Range<usize>,
-        to: *mut T,
-        step: usize,
+        to: &Target<T>,
+        first_row: usize,
     ) {
+        assert!(first_row + tiles.len() <= to.layout.rows && images.channels == to.layout.columns);
         let side = if map == Map::Reach { POINTS } else { self.m };
         let Images {
             data,
@@ -170,35 +176,37 @@ impl Tiling {
                 copy_band(pixels, size, channels, first, band, &mut copy);
                 (copy.as_ptr(), band[1] * channels)
             };
-            // SAFETY: the band lies inside the image or is the copy; the caller made room for
-            // every value of every tile.
-            unsafe {
-                T::transform(&Transform {
-                    map,
-                    n: self.m,
-                    count: run.count,
-                    from,
-                    from_steps: [row, channels],
-                    from_next: self.m * channels,
-                    to: to.add(run.first * channels),
-                    to_steps: [POINTS * step, step],
-                    to_next: channels,
-                    to_size: [POINTS; 2],
-                    channels,
-                    bias: None,
-                });
+            let Layout { width, step, .. } = to.layout;
+            for column in (0..channels).step_by(width) {
+                // SAFETY: the band lies inside the image or is the copy; the target has these
+                // rows, as asserted, and its maker promises that nobody else writes them.
+                unsafe {
+                    T::transform(&Transform {
+                        map,
+                        n: self.m,
+                        count: run.count,
+                        from: from.add(column),
+                        from_steps: [row, channels],
+                        from_next: self.m * channels,
+                        to: to.start.add(to.layout.at(0, first_row + run.first, column)),
+                        to_steps: [POINTS * step, step],
+                        to_next: width,
+                        to_size: [POINTS; 2],
+                        channels: width.min(channels - column),
+                        bias: None,
+                    });
+                }
             }
         }
     }
 
-    /// Transforms the products of `tiles`, `[values, tiles, columns]` with values a step apart,
-    /// back into the channels `columns` of the `o` channels of `y`.
+    /// Transforms the products of `tiles`, `[tiles, columns]` for each value, back into the channels `columns` of the `o` channels of `y`.
     ///
     /// # Safety
     /// `y` must hold all images, and nobody else may touch the tiles.
     unsafe fn interpolate<T: Float>(
         &self,
-        (products, step): (&[T], usize),
+        (products, layout): (&[T], Layout),
         tiles: Range<usize>,
         columns: Range<usize>,
         o: usize,
@@ -206,7 +214,8 @@ impl Tiling {
         y: *mut T,
     ) {
         let channels = columns.len();
-        assert!(products.len() >= VALUES * step && step >= tiles.len() * channels);
+        assert!(products.len() >= layout.elements() && layout.rows >= tiles.len());
+        let step = layout.step;
         let [height, width] = self.output;
         for run in self.runs(tiles) {
             let [rows, last] = std::array::from_fn(|a| {
@@ -246,57 +255,52 @@ impl Tiling {
         par::task_size(fitting.clamp(24, 120) / 12 * 12, 1)
     }
 
-    /// `y = x ∗ kernel (+ bias)`, with the kernel's transform `[values, c, o]`.
+    /// `y = x ∗ kernel (+ bias)`, with the kernel's [transform](transformed_kernel) to `o`
+    /// channels.
     fn convolve<T: Float>(
         &self,
         x: Images<'_, T>,
-        kernel: &[T],
-        o: usize,
+        (kernel, of_kernel): (&[T], Layout),
         bias: Option<&[T]>,
         y: &mut [T],
     ) {
-        let (kernels, c) = (T::kernels(), x.channels);
-        let step_of_kernel = spread::<T>(c * o);
+        let (kernels, c, o) = (T::kernels(), x.channels, of_kernel.columns);
         let block = self.block(c + o).min(self.tiles().max(1));
         let blocks = self.tiles().div_ceil(block);
         // Few blocks are cut by output channels too, at the price of transforming the input
         // once for each part.
-        let panels = o.div_ceil(kernels.width);
+        let panels = o.div_ceil(of_kernel.width);
         let parts = TASKS.div_ceil(blocks.max(1)).min(panels);
-        let part = panels.div_ceil(parts) * kernels.width;
+        let part = panels.div_ceil(parts) * of_kernel.width;
         let parts = o.div_ceil(part);
         let y = SharedMut::new(y);
         par::each(blocks * parts, |task| {
             let (at, columns) = (task / parts * block, task % parts * part);
             let tiles = at..(at + block).min(self.tiles());
             let columns = columns..(columns + part).min(o);
-            let count = tiles.len();
-            let step = spread::<T>(count * c);
-            let mut reached = Buffer::stale(VALUES * step);
-            self.reach(x, tiles.clone(), reached.as_mut_ptr(), step);
-            let step_out = spread::<T>(count * columns.len());
-            let mut products = Buffer::<T>::stale(VALUES * step_out);
-            let rows: Vec<usize> = (0..count).map(|t| t * c).collect();
-            let outputs: Vec<usize> = (0..count).map(|t| t * columns.len()).collect();
+            let of_x = Layout::rows::<T>(tiles.len(), c);
+            let of_y = Layout::rows::<T>(tiles.len(), columns.len());
+            let mut reached = Buffer::stale(of_x.elements());
+            let mut products = Buffer::<T>::stale(of_y.elements());
+            self.reach(x, tiles.clone(), &of_x.target(&mut reached), 0);
+            let rows: Vec<usize> = (0..tiles.len()).map(|t| t * c).collect();
+            let outputs: Vec<usize> = (0..tiles.len()).map(|t| t * columns.len()).collect();
             for value in 0..VALUES {
-                for first in columns.clone().step_by(kernels.width) {
-                    let offset = value * step_out + first - columns.start;
+                for first in columns.clone().step_by(of_kernel.width) {
                     for depth in (0..c).step_by(DEPTH) {
-                        // SAFETY: `reached`, `kernel` and `products` hold `[count, c]`, `[c, o]`
-                        // and `[count, columns]` for each value.
+                        // SAFETY: the three matrices of each value lie as their layouts say.
                         unsafe {
+                            let to = of_y.at(value, 0, first - columns.start);
                             kernels.inner(&Inner {
-                                a: reached.as_ptr().add(value * step),
+                                a: reached.as_ptr().add(of_x.at(value, 0, 0)),
                                 rows: &rows,
                                 segments: &[depth],
                                 length: DEPTH.min(c - depth),
-                                b: kernel
-                                    .as_ptr()
-                                    .add(value * step_of_kernel + depth * o + first),
-                                b_stride: o,
-                                c: products.as_mut_ptr().add(offset),
+                                b: kernel.as_ptr().add(of_kernel.at(value, depth, first)),
+                                b_stride: of_kernel.width,
+                                c: products.as_mut_ptr().add(to),
                                 c_rows: &outputs,
-                                columns: kernels.width.min(columns.end - first),
+                                columns: of_kernel.width.min(columns.end - first),
                                 add: depth > 0,
                             });
                         }
@@ -304,10 +308,77 @@ impl Tiling {
                 }
             }
             // SAFETY: each task has its own tiles and columns of `y`.
-            unsafe { self.interpolate((&products, step_out), tiles, columns, o, bias, y.start()) }
+            unsafe { self.interpolate((&products, of_y), tiles, columns, o, bias, y.start()) }
         });
     }
 }
+
+/// How 36 matrices `[rows, columns]` lie in memory, one for each value.
+///
+/// A matrix is cut into panels of `width` columns, and a panel's rows follow each other: a right
+/// operand is then read from front to back. With one panel it is plainly row by row.
+#[derive(Clone, Copy)]
+struct Layout {
+    rows: usize,
+    columns: usize,
+    width: usize,
+    /// The distance between values.
+    step: usize,
+}
+
+impl Layout {
+    /// Row by row.
+    fn rows<T: Float>(rows: usize, columns: usize) -> Self {
+        Self::of::<T>(rows, columns, columns)
+    }
+
+    /// In panels as wide as a tile of the products.
+    fn panels<T: Float>(rows: usize, columns: usize) -> Self {
+        Self::of::<T>(rows, columns, T::kernels().width.min(columns))
+    }
+
+    fn of<T: Float>(rows: usize, columns: usize, width: usize) -> Self {
+        let elements = columns.div_ceil(width) * width * rows;
+        // Whole cache lines, an odd number of them: a power of two would map the same element of
+        // all 36 values to one set of the first-level cache, which holds eight.
+        let line = 64 / size_of::<T>();
+        let step = (elements.div_ceil(line) | 1) * line;
+        Layout {
+            rows,
+            columns,
+            width,
+            step,
+        }
+    }
+
+    /// What all values take.
+    fn elements(&self) -> usize {
+        VALUES * self.step
+    }
+
+    /// Where an element lies; its neighbours to the right follow, up to the end of the panel.
+    fn at(&self, value: usize, row: usize, column: usize) -> usize {
+        let (panel, inside) = (column / self.width, column % self.width);
+        value * self.step + (panel * self.rows + row) * self.width + inside
+    }
+
+    fn target<T>(self, memory: &mut [T]) -> Target<T> {
+        assert!(memory.len() >= self.elements());
+        Target {
+            start: memory.as_mut_ptr(),
+            layout: self,
+        }
+    }
+}
+
+/// Matrices that several tasks write, each its own rows.
+struct Target<T> {
+    start: *mut T,
+    layout: Layout,
+}
+
+// SAFETY: whoever shares it promises that no two tasks write the same rows.
+unsafe impl<T: Send> Sync for Target<T> {}
 
 /// Neighbouring tiles of a row.
 struct Run {
@@ -325,14 +396,6 @@ struct Images<'a, T> {
     data: &'a [T],
     size: [usize; 2],
     channels: usize,
-}
-
-/// The distance between values that are `elements` long: whole cache lines, an odd number of
-/// them. A power of two would map the same element of all 36 values to one set of the first-level
-/// cache, which holds eight.
-fn spread<T: Float>(elements: usize) -> usize {
-    let line = 64 / size_of::<T>();
-    (elements.div_ceil(line) | 1) * line
 }
 
 /// Elements of a task's transformed values.
@@ -363,54 +426,66 @@ fn copy_band<T: Float>(
     }
 }
 
-/// The kernel's transform `[values, c, o]` of weights `[r, r, c, o]`.
-fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> Buffer<T> {
-    let step = spread::<T>(c * o);
-    let mut to = Buffer::<T>::stale(VALUES * step);
+/// The transform of weights `[r, r, c, o]`: a matrix `[c, o]` for each value.
+fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> (Buffer<T>, Layout) {
+    let layout = Layout::panels::<T>(c, o);
+    let Layout { width, step, .. } = layout;
+    let mut to = Buffer::<T>::stale(layout.elements());
     let shared = SharedMut::new(&mut to);
     par::each(c, |i| {
-        // SAFETY: each task reads and writes the rows of one input channel.
-        unsafe {
-            T::transform(&Transform {
-                map: Map::Evaluate,
-                n: r,
-                count: 1,
-                from_next: 0,
-                to_next: 0,
-                from: w.as_ptr().add(i * o),
-                from_steps: [r * c * o, c * o],
-                to: shared.start().add(i * o),
-                to_steps: [POINTS * step, step],
-                to_size: [POINTS; 2],
-                channels: o,
-                bias: None,
-            });
+        for column in (0..o).step_by(width) {
+            // SAFETY: each task reads and writes the rows of one input channel.
+            unsafe {
+                T::transform(&Transform {
+                    map: Map::Evaluate,
+                    n: r,
+                    count: 1,
+                    from_next: 0,
+                    to_next: 0,
+                    from: w.as_ptr().add(i * o + column),
+                    from_steps: [r * c * o, c * o],
+                    to: shared.start().add(layout.at(0, i, column)),
+                    to_steps: [POINTS * step, step],
+                    to_size: [POINTS; 2],
+                    channels: width.min(o - column),
+                    bias: None,
+                });
+            }
         }
     });
-    to
+    (to, layout)
 }
 
 /// `y = x ∗ w + bias`.
 pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
-    let kernel = transformed_kernel(g.kernel[0], g.c, g.o, w);
-    Tiling::forward(g).convolve(g.images(x), &kernel, g.o, bias, y);
+    let (kernel, layout) = transformed_kernel(g.kernel[0], g.c, g.o, w);
+    Tiling::forward(g).convolve(g.images(x), (&kernel, layout), bias, y);
 }
 
 /// `dx`, given `dy`.
 pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
-    // Turned round in both axes, outputs and inputs exchanged.
+    let (kernel, layout) = transformed_kernel(g.kernel[0], g.o, g.c, &turned(g, w));
+    Tiling::backward(g).convolve(g.gradients(dy), (&kernel, layout), None, dx);
+}
+
+/// The weights turned round in both axes, outputs and inputs exchanged: `[r, r, o, c]`.
+fn turned<T: Float>(g: &Geometry, w: &[T]) -> Buffer<T> {
+    /// Rows written at a time: a cache line of each row read.
+    const ROWS: usize = 16;
     let (taps, cells) = (g.kernel[0] * g.kernel[1], g.c * g.o);
     let mut turned = Buffer::stale(w.len());
     par::chunks(&mut turned, cells, |start, to| {
         let from = &w[(taps - 1 - start / cells) * cells..][..cells];
-        for (o, row) in to.chunks_exact_mut(g.c).enumerate() {
-            for (c, cell) in row.iter_mut().enumerate() {
-                *cell = from[c * g.o + o];
+        for (block, rows) in to.chunks_mut(ROWS * g.c).enumerate() {
+            for (c, from) in from.chunks_exact(g.o).enumerate() {
+                let from = &from[block * ROWS..];
+                for (row, &x) in rows.chunks_exact_mut(g.c).zip(from) {
+                    row[c] = x;
+                }
             }
         }
     });
-    let kernel = transformed_kernel(g.kernel[0], g.o, g.c, &turned);
-    Tiling::backward(g).convolve(g.gradients(dy), &kernel, g.c, None, dx);
+    turned
 }
 
 /// `dw`, given `dy`.
@@ -424,42 +499,37 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     let block = par::task_size(24, 1);
     let batch = (SHARED_CACHE / (VALUES * (c + o))).max(64).div_ceil(block) * block;
     let batch = batch.min(tiling.tiles().max(1));
-    let steps = [batch * c, batch * o, c * o].map(spread::<T>);
-    let mut sums = Buffer::filled(VALUES * steps[2], T::ZERO);
-    let mut patches = Buffer::<T>::stale(VALUES * steps[0]);
-    let mut tiles_of_dy = Buffer::<T>::stale(VALUES * steps[1]);
-    let panels = o.div_ceil(kernels.width);
+    let of_x = Layout::rows::<T>(batch, c);
+    let of_dy = Layout::panels::<T>(batch, o);
+    let of_dw = Layout::rows::<T>(c, o);
+    let mut patches = Buffer::<T>::stale(of_x.elements());
+    let mut tiles_of_dy = Buffer::<T>::stale(of_dy.elements());
+    let mut sums = Buffer::filled(of_dw.elements(), T::ZERO);
     for first in (0..tiling.tiles()).step_by(batch) {
         let all = first..(first + batch).min(tiling.tiles());
-        let to = [
-            SharedMut::new(&mut patches),
-            SharedMut::new(&mut tiles_of_dy),
-        ];
+        let (to_x, to_dy) = (of_x.target(&mut patches), of_dy.target(&mut tiles_of_dy));
         par::each(all.len().div_ceil(block), |task| {
-            let at = task * block;
-            let tiles = first + at..(first + at + block).min(all.end);
-            // SAFETY: each task has its own tiles of every value.
-            let [patches, tiles_of_dy] =
-                unsafe { [to[0].start().add(at * c), to[1].start().add(at * o)] };
-            tiling.reach(g.images(x), tiles.clone(), patches, steps[0]);
-            tiling.evaluate(g.gradients(dy), tiles, tiles_of_dy, steps[1]);
+            let row = task * block;
+            let tiles = first + row..(first + row + block).min(all.end);
+            tiling.reach(g.images(x), tiles.clone(), &to_x, row);
+            tiling.evaluate(g.gradients(dy), tiles, &to_dy, row);
         });
-        let (patches, tiles_of_dy) = (&*patches, &*tiles_of_dy);
         let terms: Vec<usize> = (0..all.len()).map(|t| t * c).collect();
         let shared = SharedMut::new(&mut sums);
+        let panels = o.div_ceil(of_dy.width);
         par::each(VALUES * panels, |task| {
-            let (value, column) = (task / panels, task % panels * kernels.width);
+            let (value, column) = (task / panels, task % panels * of_dy.width);
             // SAFETY: each task has its own value and columns of the sums.
             unsafe {
                 kernels.outer(&Outer {
-                    a: patches.as_ptr().add(value * steps[0]),
+                    a: patches.as_ptr().add(of_x.at(value, 0, 0)),
                     terms: &terms,
                     rows: c,
-                    b: tiles_of_dy.as_ptr().add(value * steps[1] + column),
-                    b_stride: o,
-                    c: shared.start().add(value * steps[2] + column),
+                    b: tiles_of_dy.as_ptr().add(of_dy.at(value, 0, column)),
+                    b_stride: of_dy.width,
+                    c: shared.start().add(of_dw.at(value, 0, column)),
                     c_stride: o,
-                    columns: kernels.width.min(o - column),
+                    columns: of_dy.width.min(o - column),
                     add: true,
                 });
             }
@@ -476,8 +546,8 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
                 count: 1,
                 from_next: 0,
                 to_next: 0,
-                from: sums.as_ptr().add(i * o),
-                from_steps: [POINTS * steps[2], steps[2]],
+                from: sums.as_ptr().add(of_dw.at(0, i, 0)),
+                from_steps: [POINTS * of_dw.step, of_dw.step],
                 to: dw.start().add(i * o),
                 to_steps: [r * cells, cells],
                 to_size: [r; 2],
