@@ -87,6 +87,8 @@ pub struct Report {
     pub flops: f64,
     /// The most memory in use by tensors at one time, in bytes.
     pub peak_bytes: usize,
+    /// The most memory the process held so far, in bytes, where the system tells it.
+    pub process_bytes: Option<u64>,
     /// Memory that the measured steps asked of the system, in requests: 0 once the pool is warm.
     pub allocations: u64,
     /// The loss after the last step, to see that the work was done.
@@ -220,8 +222,17 @@ fn run_here(setting: &Setting) -> Result<Report> {
         images_per_second: batch as f64 / seconds.median,
         flops: 2.0 * (products * batch) as f64,
         peak_bytes: after.peak,
+        process_bytes: process_peak(),
         allocations: (after.requests - after.hits) - (before.requests - before.hits),
         last_loss,
         parts,
     })
+}
+
+/// The most memory this process has held, on systems that keep count.
+fn process_peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kilobytes)
 }

@@ -27,17 +27,23 @@ pub fn run(command: &Loss) -> Result<()> {
 }
 
 fn list() {
-    println!("{:<12} {:<14} {:<38} parameters", "name", "status", "about");
+    let width = |text: fn(&LossInfo) -> &str| LOSSES.iter().map(|l| text(l).chars().count()).max();
+    let (name, about) = (width(|l| l.name), width(|l| l.about));
+    let (name, about) = (name.unwrap_or(0), about.unwrap_or(0));
+    println!(
+        "{:<name$} {:<14} {:<about$} parameters",
+        "name", "status", "about"
+    );
     for info in LOSSES {
         let keys: Vec<_> = info.parameters.iter().map(|p| p.key).collect();
         println!(
-            "{:<12} {:<14} {:<38} {}",
+            "{:<name$} {:<14} {:<about$} {}",
             info.name,
             status(info),
             info.about,
             keys.join(" ")
         );
-        println!("{:12} {:14} {}", "", "", info.source);
+        println!("{:name$} {:14} {}", "", "", info.source);
     }
     println!("\n`hypersphere loss show NAME` has the formula, the defaults and the ranges.");
 }

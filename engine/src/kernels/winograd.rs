@@ -45,7 +45,7 @@ pub fn pays(g: &Geometry, pass: Pass) -> bool {
         / multiplications(tiling.tiles(), VALUES).max(1.0);
     let channels = match pass {
         Pass::Forward | Pass::GradInput => 16,
-        Pass::GradWeight => 32,
+        Pass::GradWeight => 24,
     };
     saved >= 1.5 && g.c.min(g.o) >= channels
 }
@@ -128,6 +128,38 @@ impl Tiling {
         })
     }
 
+    /// Splits a run into the tiles that reach over the left edge of the image, those inside, and
+    /// those that reach over the right edge, so that few must be copied; one that reaches over the
+    /// upper or lower edge stays whole.
+    fn split(
+        &self,
+        run: Run,
+        before: [isize; 2],
+        side: usize,
+        size: [usize; 2],
+    ) -> impl Iterator<Item = Run> {
+        let top = run.at[0] as isize - before[0];
+        let vertical = top >= 0 && top as usize + side <= size[0];
+        let left = run.at[1] as isize - before[1];
+        let m = self.m as isize;
+        // The first tile that begins inside, and the first that ends outside.
+        let begins = ((-left).max(0) + m - 1) / m;
+        let ends = (size[1] as isize - side as isize - left).div_euclid(m) + 1;
+        let begins = (begins as usize).min(run.count);
+        let ends = (ends.max(0) as usize).clamp(begins, run.count);
+        let cuts = match vertical {
+            true => [0, begins, ends, run.count],
+            false => [0, 0, 0, run.count],
+        };
+        let parts = [0, 1, 2].map(|part| Run {
+            first: run.first + cuts[part],
+            count: cuts[part + 1] - cuts[part],
+            image: run.image,
+            at: [run.at[0], run.at[1] + cuts[part] * self.m],
+        });
+        parts.into_iter().filter(|part| part.count > 0)
+    }
+
     /// Transforms the patches of `tiles` into the rows of `to` from `row` on.
     fn reach<T: Float>(&self, x: Images<'_, T>, tiles: Range<usize>, to: &Target<T>, row: usize) {
         let padding = self.padding.map(|p| p as isize);
@@ -164,7 +196,10 @@ impl Tiling {
             channels,
         } = images;
         let mut copy = Buffer::stale(side * (self.grid[1] * self.m + side) * channels);
-        for run in self.runs(tiles) {
+        for run in self
+            .runs(tiles)
+            .flat_map(|run| self.split(run, before, side, size))
+        {
             let first: [isize; 2] = std::array::from_fn(|a| run.at[a] as isize - before[a]);
             let band = [side, (run.count - 1) * self.m + side];
             let inside = |a: usize| first[a] >= 0 && first[a] as usize + band[a] <= size[a];
