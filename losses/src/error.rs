@@ -132,8 +132,13 @@ fn meant(suggestion: &Option<String>) -> String {
 
 /// The known name that comes closest to `name`, if any is close enough to be meant.
 pub(crate) fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    // An abbreviation is closer than its letters tell: `margin` means `m`.
+    let similarity = |k: &str| match strsim::jaro_winkler(name, k) {
+        similarity if name.starts_with(k) => similarity.max(0.9),
+        similarity => similarity,
+    };
     known
-        .map(|k| (strsim::jaro_winkler(name, k), k))
+        .map(|k| (similarity(k), k))
         .filter(|(similarity, _)| *similarity > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k.to_string())
