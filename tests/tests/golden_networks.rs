@@ -266,10 +266,9 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
 const IMPORTED: &str = "imported_f64.safetensors";
 const ARCHITECTURES: &str = "architectures_f64.safetensors";
 
-/// What rounding in f32 may do to a gradient. These networks divide by deviations over few pixels,
-/// which enlarges the rounding of Winograd's transforms; with `HYPERSPHERE_CONV=direct`, 1e-3 is
-/// enough.
-const F32_GRADIENTS: f64 = 3e-3;
+/// What rounding in f32 may do to a gradient: it switches ReLUs, whose effect deep networks enlarge,
+/// and Winograd's transforms round more; with `HYPERSPHERE_CONV=direct`, 1e-3 is enough.
+const F32_GRADIENTS: f64 = 1e-2;
 
 #[test]
 fn in_f64_imported_networks_are_those_of_pytorch_to_eight_digits() {
