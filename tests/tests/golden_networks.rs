@@ -76,7 +76,7 @@ struct Network {
     input: [usize; 4],
     /// The tensors of the file, by name.
     shapes: BTreeMap<String, Vec<usize>>,
-    /// Whether f32 is enough for training mode. With statistics of few pixels it is not, in PyTorch
+    /// Whether f32 is enough for gradients. With statistics of few pixels it is not, in PyTorch
     /// neither: rounding grows until it switches ReLUs.
     f32_training: bool,
 }
@@ -212,7 +212,10 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
         golden.assert_close(&key("eval", ""), &wide(y.value().data()), outputs, None);
         let dx = (&y * &cotangent).sum().backward();
         let dx = sampled("input", &flat, dx.of(&x).unwrap().data());
-        golden.assert_close(&key("grad_eval/", "input"), &dx, gradients, None);
+        let rounds_too_much = T::NAME == "f32" && !network.f32_training;
+        if !rounds_too_much {
+            golden.assert_close(&key("grad_eval/", "input"), &dx, gradients, None);
+        }
         if let Some(classifier) = classifier {
             let [weight, bias] = [classifier.weight, classifier.bias.unwrap()].map(Var::constant);
             let logits = &y.matmul_nt(&weight) + &bias;
@@ -224,7 +227,7 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
             assert_eq!(name, "audio-cnn10-light");
             continue;
         }
-        if T::NAME == "f32" && !network.f32_training {
+        if rounds_too_much {
             continue;
         }
 
@@ -266,9 +269,9 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
 const IMPORTED: &str = "imported_f64.safetensors";
 const ARCHITECTURES: &str = "architectures_f64.safetensors";
 
-/// What rounding in f32 may do to a gradient: it switches ReLUs, whose effect deep networks enlarge,
-/// and Winograd's transforms round more; with `HYPERSPHERE_CONV=direct`, 1e-3 is enough.
-const F32_GRADIENTS: f64 = 1e-2;
+/// What rounding in f32 may do to a gradient: it switches ReLUs, and Winograd's transforms round
+/// more than sums do. With `HYPERSPHERE_CONV=direct`, 1e-3 is enough.
+const F32_GRADIENTS: f64 = 3e-3;
 
 #[test]
 fn in_f64_imported_networks_are_those_of_pytorch_to_eight_digits() {
