@@ -5,6 +5,7 @@
 //! `golden/README.md` has the networks, the rule their weights are made by, and the meaning of the
 //! keys.
 
+use engine::ops::Algorithm;
 use engine::rng::Key;
 use engine::{Float, Params, Shape, Tensor, Var};
 use nn::{Backbone, Checkpoint, Classifier, Metadata, Model, Module, Pass, Scope};
@@ -76,7 +77,7 @@ struct Network {
     input: [usize; 4],
     /// The tensors of the file, by name.
     shapes: BTreeMap<String, Vec<usize>>,
-    /// Whether f32 is enough for gradients. With statistics of few pixels it is not, in PyTorch
+    /// Whether f32 is enough for training mode. With statistics of few pixels it is not, in PyTorch
     /// neither: rounding grows until it switches ReLUs.
     f32_training: bool,
 }
@@ -183,8 +184,19 @@ fn assigned<T: Float>(
     None
 }
 
-/// Compares outputs and gradients to these tolerances.
-fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, gradients: f64) {
+/// A gradient in f32 that the default choice of convolutions does not bring to a thousandth: on a
+/// way through 50 layers Winograd's rounding, some 6e-7 in a convolution, switches a ReLU, and the
+/// gradient jumps. With direct convolutions it does agree.
+const SWITCHED: (&str, f64) = ("resnet50/grad_eval/input", 1e-2);
+
+/// Compares outputs and gradients to these tolerances; `switched` is that of another one.
+fn compare<T: Float>(
+    file: &str,
+    networks: usize,
+    load: Load<T>,
+    [outputs, gradients]: [f64; 2],
+    switched: Option<(&str, f64)>,
+) {
     let golden = Golden::read(file);
     assert_eq!(golden.networks.len(), networks);
     for network in &golden.networks {
@@ -212,10 +224,12 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
         golden.assert_close(&key("eval", ""), &wide(y.value().data()), outputs, None);
         let dx = (&y * &cotangent).sum().backward();
         let dx = sampled("input", &flat, dx.of(&x).unwrap().data());
-        let rounds_too_much = T::NAME == "f32" && !network.f32_training;
-        if !rounds_too_much {
-            golden.assert_close(&key("grad_eval/", "input"), &dx, gradients, None);
-        }
+        let dx_key = key("grad_eval/", "input");
+        let tolerance = match switched {
+            Some((key, tolerance)) if key == dx_key => tolerance,
+            _ => gradients,
+        };
+        golden.assert_close(&dx_key, &dx, tolerance, None);
         if let Some(classifier) = classifier {
             let [weight, bias] = [classifier.weight, classifier.bias.unwrap()].map(Var::constant);
             let logits = &y.matmul_nt(&weight) + &bias;
@@ -227,7 +241,7 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
             assert_eq!(name, "audio-cnn10-light");
             continue;
         }
-        if rounds_too_much {
+        if T::NAME == "f32" && !network.f32_training {
             continue;
         }
 
@@ -269,26 +283,30 @@ fn compare<T: Float>(file: &str, networks: usize, load: Load<T>, outputs: f64, g
 const IMPORTED: &str = "imported_f64.safetensors";
 const ARCHITECTURES: &str = "architectures_f64.safetensors";
 
-/// What rounding in f32 may do to a gradient: it switches ReLUs, and Winograd's transforms round
-/// more than sums do. With `HYPERSPHERE_CONV=direct`, 1e-3 is enough.
-const F32_GRADIENTS: f64 = 3e-3;
-
 #[test]
 fn in_f64_imported_networks_are_those_of_pytorch_to_eight_digits() {
-    compare::<f64>(IMPORTED, 4, imported, 1e-9, 1e-8);
+    compare::<f64>(IMPORTED, 4, imported, [1e-9, 1e-8], None);
 }
 
 #[test]
 fn in_f32_imported_networks_are_those_of_pytorch() {
-    compare::<f32>(IMPORTED, 4, imported, 1e-4, F32_GRADIENTS);
+    compare::<f32>(IMPORTED, 4, imported, [1e-4, 1e-3], Some(SWITCHED));
 }
 
 #[test]
 fn in_f64_networks_are_as_written_out_in_pytorch_to_eight_digits() {
-    compare::<f64>(ARCHITECTURES, 6, assigned, 1e-9, 1e-8);
+    compare::<f64>(ARCHITECTURES, 6, assigned, [1e-9, 1e-8], None);
 }
 
 #[test]
 fn in_f32_networks_are_as_written_out_in_pytorch() {
-    compare::<f32>(ARCHITECTURES, 6, assigned, 1e-4, F32_GRADIENTS);
+    compare::<f32>(ARCHITECTURES, 6, assigned, [1e-4, 1e-3], None);
+}
+
+#[test]
+fn in_f32_with_direct_convolutions_all_networks_are_those_of_pytorch() {
+    Algorithm::Direct.forced(|| {
+        compare::<f32>(IMPORTED, 4, imported, [1e-4, 1e-3], None);
+        compare::<f32>(ARCHITECTURES, 6, assigned, [1e-4, 1e-3], None);
+    });
 }

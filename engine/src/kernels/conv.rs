@@ -4,6 +4,7 @@ use super::{depthwise, direct, winograd};
 use crate::float::Float;
 use crate::par;
 use crate::pool::Buffer;
+use std::cell::Cell;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -63,25 +64,53 @@ impl Algorithm {
             Algorithm::Winograd => "winograd",
         }
     }
+
+    /// Runs `f` with this way for every convolution that it applies to, instead of a choice by
+    /// shape: to compare the two.
+    ///
+    /// It holds for what the calling thread asks for, `backward` included.
+    pub fn forced<R>(self, f: impl FnOnce() -> R) -> R {
+        /// Puts back what was before, on a panic too.
+        struct Restore(Option<Algorithm>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                FORCED.set(self.0);
+            }
+        }
+        let _restore = Restore(FORCED.replace(Some(self)));
+        f()
+    }
+}
+
+thread_local! {
+    /// What [`Algorithm::forced`] asks for.
+    static FORCED: Cell<Option<Algorithm>> = const { Cell::new(None) };
+}
+
+/// What `HYPERSPHERE_CONV` asks for.
+fn forced_by_environment() -> Option<Algorithm> {
+    static FORCED: OnceLock<Option<Algorithm>> = OnceLock::new();
+    *FORCED.get_or_init(|| match std::env::var("HYPERSPHERE_CONV").as_deref() {
+        Ok("direct") => Some(Algorithm::Direct),
+        Ok("winograd") => Some(Algorithm::Winograd),
+        Ok(other) => panic!("HYPERSPHERE_CONV={other}: expected direct or winograd"),
+        Err(_) => None,
+    })
 }
 
 impl Geometry {
-    /// The way that a product is computed: by the shape, unless `HYPERSPHERE_CONV` says `direct`,
-    /// or `winograd` for wherever that applies.
+    /// The way that a product is computed: by the shape, unless [`Algorithm::forced`] or
+    /// `HYPERSPHERE_CONV` (`direct`, or `winograd` for wherever that applies) says otherwise.
     pub fn algorithm(&self, pass: Pass) -> Algorithm {
-        static FORCED: OnceLock<Option<Algorithm>> = OnceLock::new();
-        let forced = FORCED.get_or_init(|| match std::env::var("HYPERSPHERE_CONV").as_deref() {
-            Ok("direct") => Some(Algorithm::Direct),
-            Ok("winograd") => Some(Algorithm::Winograd),
-            Ok(other) => panic!("HYPERSPHERE_CONV={other}: expected direct or winograd"),
-            Err(_) => None,
-        });
         if self.is_depthwise() {
             return Algorithm::Depthwise;
         }
-        match (winograd::applies(self), forced) {
-            (false, _) => Algorithm::Direct,
-            (true, Some(forced)) => *forced,
+        match (
+            winograd::applies(self),
+            FORCED.get().or_else(forced_by_environment),
+        ) {
+            (false, _) | (true, Some(Algorithm::Depthwise)) => Algorithm::Direct,
+            (true, Some(forced)) => forced,
             (true, None) if winograd::pays(self, pass) => Algorithm::Winograd,
             (true, None) => Algorithm::Direct,
         }

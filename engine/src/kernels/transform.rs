@@ -1,9 +1,10 @@
 //! The transforms of Winograd's convolution, on vectors of channels.
 //!
 //! A polynomial product of degree 5 is known from its values at six points; the points are
-//! 0, 1, −1, 2, −2 and ∞. Three maps follow, each applied to rows and then to columns of a small
-//! image (Lavin and Gray 2015 call them G, Bᵀ and Aᵀ; they come from the same points for every
-//! way of splitting 6 = n + r − 1):
+//! 0, a, −a, b, −b and ∞ with a = 5/8 and b = 3/2. (The usual 1 and 2 round twice as much: the
+//! powers of 2 grow, and with them what is later subtracted.) Three maps follow, each applied to
+//! rows and then to columns of a small image (Lavin and Gray 2015 call them G, Bᵀ and Aᵀ; they
+//! come from the same points for every way of splitting 6 = n + r − 1):
 //!
 //! - [`Map::Evaluate`]: `n` coefficients to the six values, divided by `Π_{q≠p} (p − q)`;
 //! - [`Map::Reach`]: six pixels to the six combinations that meet those values;
@@ -16,6 +17,23 @@ use super::simd::{Four, Isa, Vector};
 
 /// Points, and so values per axis.
 pub const POINTS: usize = 6;
+
+/// The points beside 0 and ∞, each with both signs.
+const A: f64 = 5.0 / 8.0;
+const B: f64 = 3.0 / 2.0;
+/// a², b², a² + b² and a² b².
+const AA: f64 = A * A;
+const BB: f64 = B * B;
+const SUM: f64 = AA + BB;
+const PRODUCT: f64 = AA * BB;
+
+/// pᵏ
+const fn power(p: f64, k: usize) -> f64 {
+    match k {
+        0 => 1.0,
+        _ => p * power(p, k - 1),
+    }
+}
 
 /// Which of the three maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,19 +94,21 @@ impl<const N: usize> Line<N, POINTS> for Evaluate {
     #[inline(always)]
     unsafe fn map<V: Vector<Element = E>, E: Number>(x: [V; N]) -> [V; POINTS] {
         unsafe {
-            // Even and odd parts at 1 and at 2.
+            // Even and odd parts at a and at b.
             let (mut even, mut odd) = ([V::zero(); 2], [V::zero(); 2]);
             for (k, &x) in x.iter().enumerate() {
                 let part = if k % 2 == 0 { &mut even } else { &mut odd };
-                part[0] = part[0].add(x);
-                part[1] = x.mul_add(c((1 << k) as f64), part[1]);
+                part[0] = x.mul_add(c(power(A, k)), part[0]);
+                part[1] = x.mul_add(c(power(B, k)), part[1]);
             }
+            let at_a = c(1.0 / (2.0 * AA * (AA - BB)));
+            let at_b = c(1.0 / (2.0 * BB * (BB - AA)));
             [
-                x[0].mul(c(1.0 / 4.0)),
-                even[0].add(odd[0]).mul(c(-1.0 / 6.0)),
-                even[0].sub(odd[0]).mul(c(-1.0 / 6.0)),
-                even[1].add(odd[1]).mul(c(1.0 / 24.0)),
-                even[1].sub(odd[1]).mul(c(1.0 / 24.0)),
+                x[0].mul(c(1.0 / PRODUCT)),
+                even[0].add(odd[0]).mul(at_a),
+                even[0].sub(odd[0]).mul(at_a),
+                even[1].add(odd[1]).mul(at_b),
+                even[1].sub(odd[1]).mul(at_b),
                 x[N - 1],
             ]
         }
@@ -102,19 +122,17 @@ impl Line<POINTS, POINTS> for Reach {
     #[inline(always)]
     unsafe fn map<V: Vector<Element = E>, E: Number>(x: [V; POINTS]) -> [V; POINTS] {
         unsafe {
-            let (four, minus_four, minus_five) = (c(4.0), c(-4.0), c(-5.0));
-            let even = x[2].mul_add(minus_four, x[4]);
-            let odd = x[1].mul_add(minus_four, x[3]);
-            let even2 = x[4].sub(x[2]);
-            let odd2 = x[3].sub(x[1]);
-            let odd2 = odd2.add(odd2);
+            let (product, sum) = (c(PRODUCT), c(-SUM));
+            // The even powers, and the odd ones times ±a or ±b.
+            let even = [x[2].mul_add(c(-BB), x[4]), x[2].mul_add(c(-AA), x[4])];
+            let odd = [x[1].mul_add(c(-BB), x[3]), x[1].mul_add(c(-AA), x[3])];
             [
-                x[0].mul_add(four, x[2].mul_add(minus_five, x[4])),
-                even.add(odd),
-                even.sub(odd),
-                even2.add(odd2),
-                even2.sub(odd2),
-                x[1].mul_add(four, x[3].mul_add(minus_five, x[5])),
+                x[0].mul_add(product, x[2].mul_add(sum, x[4])),
+                odd[0].mul_add(c(A), even[0]),
+                odd[0].mul_add(c(-A), even[0]),
+                odd[1].mul_add(c(B), even[1]),
+                odd[1].mul_add(c(-B), even[1]),
+                x[1].mul_add(product, x[3].mul_add(sum, x[5])),
             ]
         }
     }
@@ -132,7 +150,7 @@ impl<const N: usize> Line<POINTS, N> for Interpolate {
             let mut out = [V::zero(); N];
             for (k, out) in out.iter_mut().enumerate() {
                 let part = if k % 2 == 0 { &even } else { &odd };
-                *out = part[1].mul_add(c((1 << k) as f64), part[0]);
+                *out = part[1].mul_add(c(power(B, k)), part[0].mul(c(power(A, k))));
             }
             out[0] = out[0].add(x[0]);
             out[N - 1] = out[N - 1].add(x[5]);
