@@ -15,9 +15,19 @@ const SMALL: usize = 64;
 /// Random directions per input.
 const DIRECTIONS: usize = 3;
 
+/// Sums of magnitudes below this count as this much, so that the rounding of numbers that ought to
+/// be 0 is no relative error of one.
+const FLOOR: f64 = 1e-4;
+/// The same where all of a gradient is 0 to rounding: shifts and scales that a later normalisation
+/// takes away. There the difference is nothing but rounding, that of a whole network divided by the
+/// step. Far above it lies any derivative that is really there.
+const FLOOR_OF_NOTHING: f64 = 1e-2;
+/// Gradients below this are 0 to rounding.
+const NOTHING: f64 = 1e-12;
+
 /// The worst disagreement found.
 pub(super) struct Worst {
-    /// Relative to the sum of the magnitudes that make up the number compared.
+    /// Relative to the sum of the magnitudes that make up the number compared, or a floor.
     pub error: f64,
     /// The input and the element or direction.
     pub at: String,
@@ -47,11 +57,9 @@ impl fmt::Display for Worst {
 }
 
 impl Worst {
+    /// Takes in one comparison; `scale` is what the gap is relative to.
     fn see(&mut self, at: impl FnOnce() -> String, backward: f64, difference: f64, scale: f64) {
-        let gap = (backward - difference).abs();
-        // A derivative that is zero on both sides agrees; the floor keeps rounding noise around
-        // zero from counting as a relative error of one.
-        let error = gap / scale.max(1e-4);
+        let error = (backward - difference).abs() / scale;
         if error > self.error || error.is_nan() {
             *self = Worst {
                 error,
@@ -77,6 +85,12 @@ pub(super) fn compare(
     let mut worst = Worst::default();
     for (k, (input, gradient)) in inputs.iter().zip(gradients).enumerate() {
         let g = gradient.data();
+        let largest = g.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
+        let floor = if largest < NOTHING {
+            FLOOR_OF_NOTHING
+        } else {
+            FLOOR
+        };
         for d in 0..DIRECTIONS {
             let v = Tensor::from_fn(input.shape(), |_| rng.normal());
             let jv = directional(f, inputs, k, &v, step)?;
@@ -85,16 +99,16 @@ pub(super) fn compare(
             let magnitude = products().map(f64::abs).sum::<f64>();
             let scale = magnitude.max(pulled().map(f64::abs).sum());
             let at = || format!("input {k}, direction {d}");
-            worst.see(at, pulled().sum(), products().sum(), scale);
+            worst.see(at, pulled().sum(), products().sum(), scale.max(floor));
         }
         if input.elements() <= SMALL {
-            let largest = g.iter().fold(0.0, |m: f64, g| m.max(g.abs()));
             for (e, &backward) in g.iter().enumerate() {
                 let v = Tensor::from_fn(input.shape(), |i| f64::from(u8::from(i == e)));
                 let je = directional(f, inputs, k, &v, step)?;
                 let difference = dot(cotangent, &je);
                 let at = || format!("input {k}, element {e} of {}", input.shape());
-                worst.see(at, backward, difference, largest.max(difference.abs()));
+                let scale = largest.max(difference.abs()).max(floor);
+                worst.see(at, backward, difference, scale);
             }
         }
     }
@@ -238,4 +252,19 @@ pub fn check_params(
     }
     report.time = started.elapsed();
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lenient floor of a gradient that is 0 does not hide one that should not be.
+    #[test]
+    fn a_small_gradient_that_is_forgotten_is_noticed() {
+        let x = Tensor::new([2], &[0.5, -1.5]);
+        let keeps = |x: &[Var<f64>]| &(&x[0] * &x[0]) * 1e-6;
+        assert!(check_function("kept", std::slice::from_ref(&x), &keeps).passed());
+        let forgets = |x: &[Var<f64>]| &(&x[0].detach() * &x[0].detach()) * 1e-6;
+        assert!(!check_function("forgotten", &[x], &forgets).passed());
+    }
 }
