@@ -9,16 +9,21 @@
 //! large ones. The gradient of the input is the same computation with the kernel turned round.
 //! The gradient of the kernel sums over tiles in the transformed domain and uses the same
 //! transforms in other roles.
+//!
+//! [`tiling`] has the tiles, [`layout`] how their values lie in memory; here are the products.
+
+mod layout;
+mod tiling;
 
 use super::conv::{Geometry, Pass};
-use super::direct::padded_row;
 use super::gemm::DEPTH;
 use super::tile::{Inner, Outer};
 use super::transform::{Map, POINTS, Transform};
 use crate::float::Float;
 use crate::par::{self, SharedMut};
 use crate::pool::Buffer;
-use std::ops::Range;
+use layout::Layout;
+use tiling::{Images, Tiling};
 
 /// Values of a transformed patch.
 const VALUES: usize = POINTS * POINTS;
@@ -50,389 +55,6 @@ pub fn pays(g: &Geometry, pass: Pass) -> bool {
     saved >= 1.5 && g.c.min(g.o) >= channels
 }
 
-impl Geometry {
-    fn images<'a, T>(&self, x: &'a [T]) -> Images<'a, T> {
-        Images {
-            data: x,
-            size: self.input,
-            channels: self.c,
-        }
-    }
-
-    fn gradients<'a, T>(&self, dy: &'a [T]) -> Images<'a, T> {
-        Images {
-            data: dy,
-            size: self.output,
-            channels: self.o,
-        }
-    }
-}
-
-/// How images are cut into tiles.
-#[derive(Clone, Copy)]
-struct Tiling {
-    /// Side of the kernel and of an output tile.
-    r: usize,
-    m: usize,
-    n: usize,
-    /// The image that tiles make up.
-    output: [usize; 2],
-    /// The zeros around the image that patches are cut from.
-    padding: [usize; 2],
-    /// Tiles of an image.
-    grid: [usize; 2],
-}
-
-impl Tiling {
-    fn new(r: usize, n: usize, output: [usize; 2], padding: [usize; 2]) -> Self {
-        let m = POINTS + 1 - r;
-        Tiling {
-            r,
-            m,
-            n,
-            output,
-            padding,
-            grid: output.map(|length| length.div_ceil(m)),
-        }
-    }
-
-    fn forward(g: &Geometry) -> Self {
-        Self::new(g.kernel[0], g.n, g.output, g.padding)
-    }
-
-    /// The convolution of the output's gradient with the turned kernel.
-    fn backward(g: &Geometry) -> Self {
-        let padding = g.padding.map(|p| g.kernel[0] - 1 - p);
-        Self::new(g.kernel[0], g.n, g.input, padding)
-    }
-
-    fn tiles(&self) -> usize {
-        self.n * self.grid[0] * self.grid[1]
-    }
-
-    /// Cuts `tiles` into runs of neighbours in a row.
-    fn runs(&self, tiles: Range<usize>) -> impl Iterator<Item = Run> {
-        let [rows, columns] = self.grid;
-        let mut next = tiles.start;
-        std::iter::from_fn(move || {
-            let (row, column) = (next / columns, next % columns);
-            let count = (columns - column).min(tiles.end - next);
-            let run = Run {
-                first: next - tiles.start,
-                count,
-                image: row / rows,
-                at: [row % rows * self.m, column * self.m],
-            };
-            next += count;
-            (count > 0).then_some(run)
-        })
-    }
-
-    /// Splits a run into the tiles that reach over the left edge of the image, those inside, and
-    /// those that reach over the right edge, so that few must be copied; one that reaches over the
-    /// upper or lower edge stays whole.
-    fn split(
-        &self,
-        run: Run,
-        before: [isize; 2],
-        side: usize,
-        size: [usize; 2],
-    ) -> impl Iterator<Item = Run> {
-        let top = run.at[0] as isize - before[0];
-        let vertical = top >= 0 && top as usize + side <= size[0];
-        let left = run.at[1] as isize - before[1];
-        let m = self.m as isize;
-        // The first tile that begins inside, and the first that ends outside.
-        let begins = ((-left).max(0) + m - 1) / m;
-        let ends = (size[1] as isize - side as isize - left).div_euclid(m) + 1;
-        let begins = (begins as usize).min(run.count);
-        let ends = (ends.max(0) as usize).clamp(begins, run.count);
-        let cuts = match vertical {
-            true => [0, begins, ends, run.count],
-            false => [0, 0, 0, run.count],
-        };
-        let parts = [0, 1, 2].map(|part| Run {
-            first: run.first + cuts[part],
-            count: cuts[part + 1] - cuts[part],
-            image: run.image,
-            at: [run.at[0], run.at[1] + cuts[part] * self.m],
-        });
-        parts.into_iter().filter(|part| part.count > 0)
-    }
-
-    /// Transforms the patches of `tiles` into the rows of `to` from `row` on.
-    fn reach<T: Float>(&self, x: Images<'_, T>, tiles: Range<usize>, to: &Target<T>, row: usize) {
-        let padding = self.padding.map(|p| p as isize);
-        self.transform(Map::Reach, x, padding, tiles, to, row);
-    }
-
-    /// Transforms the output tiles `tiles` of `dy` into the rows of `to` from `row` on.
-    fn evaluate<T: Float>(
-        &self,
-        dy: Images<'_, T>,
-        tiles: Range<usize>,
-        to: &Target<T>,
-        row: usize,
-    ) {
-        self.transform(Map::Evaluate, dy, [0, 0], tiles, to, row);
-    }
-
-    /// Applies `map` to the part of the images that belongs to each tile: from `before` pixels
-    /// before the tile's place on, with zeros outside the image.
-    fn transform<T: Float>(
-        &self,
-        map: Map,
-        images: Images<'_, T>,
-        before: [isize; 2],
-        tiles: Range<usize>,
-        to: &Target<T>,
-        first_row: usize,
-    ) {
-        assert!(first_row + tiles.len() <= to.layout.rows && images.channels == to.layout.columns);
-        let side = if map == Map::Reach { POINTS } else { self.m };
-        let Images {
-            data,
-            size,
-            channels,
-        } = images;
-        let mut copy = Buffer::stale(side * (self.grid[1] * self.m + side) * channels);
-        for run in self
-            .runs(tiles)
-            .flat_map(|run| self.split(run, before, side, size))
-        {
-            let first: [isize; 2] = std::array::from_fn(|a| run.at[a] as isize - before[a]);
-            let band = [side, (run.count - 1) * self.m + side];
-            let inside = |a: usize| first[a] >= 0 && first[a] as usize + band[a] <= size[a];
-            let pixels = &data[run.image * size[0] * size[1] * channels..];
-            let (from, row) = if inside(0) && inside(1) {
-                let pixel = first[0] as usize * size[1] + first[1] as usize;
-                (pixels[pixel * channels..].as_ptr(), size[1] * channels)
-            } else {
-                copy_band(pixels, size, channels, first, band, &mut copy);
-                (copy.as_ptr(), band[1] * channels)
-            };
-            let Layout { width, step, .. } = to.layout;
-            for column in (0..channels).step_by(width) {
-                // SAFETY: the band lies inside the image or is the copy; the target has these
-                // rows, as asserted, and its maker promises that nobody else writes them.
-                unsafe {
-                    T::transform(&Transform {
-                        map,
-                        n: self.m,
-                        count: run.count,
-                        from: from.add(column),
-                        from_steps: [row, channels],
-                        from_next: self.m * channels,
-                        to: to.start.add(to.layout.at(0, first_row + run.first, column)),
-                        to_steps: [POINTS * step, step],
-                        to_next: width,
-                        to_size: [POINTS; 2],
-                        channels: width.min(channels - column),
-                        bias: None,
-                    });
-                }
-            }
-        }
-    }
-
-    /// Transforms the products of `tiles`, `[tiles, columns]` for each value, back into the channels `columns` of the `o` channels of `y`.
-    ///
-    /// # Safety
-    /// `y` must hold all images, and nobody else may touch the tiles.
-    unsafe fn interpolate<T: Float>(
-        &self,
-        (products, layout): (&[T], Layout),
-        tiles: Range<usize>,
-        columns: Range<usize>,
-        o: usize,
-        bias: Option<&[T]>,
-        y: *mut T,
-    ) {
-        let channels = columns.len();
-        assert!(products.len() >= layout.elements() && layout.rows >= tiles.len());
-        let step = layout.step;
-        let [height, width] = self.output;
-        for run in self.runs(tiles) {
-            let [rows, last] = std::array::from_fn(|a| {
-                let tiles = if a == 1 { run.count - 1 } else { 0 };
-                self.m.min(self.output[a] - (run.at[a] + tiles * self.m))
-            });
-            let pixel = (run.image * height + run.at[0]) * width + run.at[1];
-            // The last tile of a row may be cut narrower than its neighbours.
-            for (skip, count, columns_of_tile) in
-                [(0, run.count - 1, self.m), (run.count - 1, 1, last)]
-            {
-                // SAFETY: tiles do not overlap, and only their part inside the image is written.
-                unsafe {
-                    T::transform(&Transform {
-                        map: Map::Interpolate,
-                        n: self.m,
-                        count,
-                        from: products.as_ptr().add((run.first + skip) * channels),
-                        from_steps: [POINTS * step, step],
-                        from_next: channels,
-                        to: y.add((pixel + skip * self.m) * o + columns.start),
-                        to_steps: [width * o, o],
-                        to_next: self.m * o,
-                        to_size: [rows, columns_of_tile],
-                        channels,
-                        bias: bias.map(|bias| &bias[columns.clone()]),
-                    });
-                }
-            }
-        }
-    }
-
-    /// Tiles that a task takes at a time: their transformed values stay in the second-level
-    /// cache, as far as enough rows for the products allow.
-    fn block(&self, channels: usize) -> usize {
-        let fitting = CACHE / (VALUES * channels);
-        par::task_size(fitting.clamp(24, 120) / 12 * 12, 1)
-    }
-
-    /// `y = x ∗ kernel (+ bias)`, with the kernel's [transform](transformed_kernel) to `o`
-    /// channels.
-    fn convolve<T: Float>(
-        &self,
-        x: Images<'_, T>,
-        (kernel, of_kernel): (&[T], Layout),
-        bias: Option<&[T]>,
-        y: &mut [T],
-    ) {
-        let (kernels, c, o) = (T::kernels(), x.channels, of_kernel.columns);
-        let block = self.block(c + o).min(self.tiles().max(1));
-        let blocks = self.tiles().div_ceil(block);
-        // Few blocks are cut by output channels too, at the price of transforming the input
-        // once for each part.
-        let panels = o.div_ceil(of_kernel.width);
-        let parts = TASKS.div_ceil(blocks.max(1)).min(panels);
-        let part = panels.div_ceil(parts) * of_kernel.width;
-        let parts = o.div_ceil(part);
-        let y = SharedMut::new(y);
-        par::each(blocks * parts, |task| {
-            let (at, columns) = (task / parts * block, task % parts * part);
-            let tiles = at..(at + block).min(self.tiles());
-            let columns = columns..(columns + part).min(o);
-            let of_x = Layout::rows::<T>(tiles.len(), c);
-            let of_y = Layout::rows::<T>(tiles.len(), columns.len());
-            let mut reached = Buffer::stale(of_x.elements());
-            let mut products = Buffer::<T>::stale(of_y.elements());
-            self.reach(x, tiles.clone(), &of_x.target(&mut reached), 0);
-            let rows: Vec<usize> = (0..tiles.len()).map(|t| t * c).collect();
-            let outputs: Vec<usize> = (0..tiles.len()).map(|t| t * columns.len()).collect();
-            for value in 0..VALUES {
-                for first in columns.clone().step_by(of_kernel.width) {
-                    for depth in (0..c).step_by(DEPTH) {
-                        // SAFETY: the three matrices of each value lie as their layouts say.
-                        unsafe {
-                            let to = of_y.at(value, 0, first - columns.start);
-                            kernels.inner(&Inner {
-                                a: reached.as_ptr().add(of_x.at(value, 0, 0)),
-                                rows: &rows,
-                                segments: &[depth],
-                                length: DEPTH.min(c - depth),
-                                b: kernel.as_ptr().add(of_kernel.at(value, depth, first)),
-                                b_stride: of_kernel.width,
-                                c: products.as_mut_ptr().add(to),
-                                c_rows: &outputs,
-                                columns: of_kernel.width.min(columns.end - first),
-                                add: depth > 0,
-                            });
-                        }
-                    }
-                }
-            }
-            // SAFETY: each task has its own tiles and columns of `y`.
-            unsafe { self.interpolate((&products, of_y), tiles, columns, o, bias, y.start()) }
-        });
-    }
-}
-
-/// How 36 matrices `[rows, columns]` lie in memory, one for each value.
-///
-/// A matrix is cut into panels of `width` columns, and a panel's rows follow each other: a right
-/// operand is then read from front to back. With one panel it is plainly row by row.
-#[derive(Clone, Copy)]
-struct Layout {
-    rows: usize,
-    columns: usize,
-    width: usize,
-    /// The distance between values.
-    step: usize,
-}
-
-impl Layout {
-    /// Row by row.
-    fn rows<T: Float>(rows: usize, columns: usize) -> Self {
-        Self::of::<T>(rows, columns, columns)
-    }
-
-    /// In panels as wide as a tile of the products.
-    fn panels<T: Float>(rows: usize, columns: usize) -> Self {
-        Self::of::<T>(rows, columns, T::kernels().width.min(columns))
-    }
-
-    fn of<T: Float>(rows: usize, columns: usize, width: usize) -> Self {
-        let elements = columns.div_ceil(width) * width * rows;
-        // Whole cache lines, an odd number of them: a power of two would map the same element of
-        // all 36 values to one set of the first-level cache, which holds eight.
-        let line = 64 / size_of::<T>();
-        let step = (elements.div_ceil(line) | 1) * line;
-        Layout {
-            rows,
-            columns,
-            width,
-            step,
-        }
-    }
-
-    /// What all values take.
-    fn elements(&self) -> usize {
-        VALUES * self.step
-    }
-
-    /// Where an element lies; its neighbours to the right follow, up to the end of the panel.
-    fn at(&self, value: usize, row: usize, column: usize) -> usize {
-        let (panel, inside) = (column / self.width, column % self.width);
-        value * self.step + (panel * self.rows + row) * self.width + inside
-    }
-
-    fn target<T>(self, memory: &mut [T]) -> Target<T> {
-        assert!(memory.len() >= self.elements());
-        Target {
-            start: memory.as_mut_ptr(),
-            layout: self,
-        }
-    }
-}
-
-/// Matrices that several tasks write, each its own rows.
-struct Target<T> {
-    start: *mut T,
-    layout: Layout,
-}
-
-// SAFETY: whoever shares it promises that no two tasks write the same rows.
-unsafe impl<T: Send> Sync for Target<T> {}
-
-/// Neighbouring tiles of a row.
-struct Run {
-    /// The index of the first among the tiles that were cut into runs.
-    first: usize,
-    count: usize,
-    image: usize,
-    /// The pixel that the first begins at.
-    at: [usize; 2],
-}
-
-/// Images `[n, height, width, channels]`.
-#[derive(Clone, Copy)]
-struct Images<'a, T> {
-    data: &'a [T],
-    size: [usize; 2],
-    channels: usize,
-}
-
 /// Elements of a task's transformed values.
 const CACHE: usize = 256 * 1024;
 /// Elements of all transformed values at a time, in the gradient of the kernel: a shared cache.
@@ -440,25 +62,68 @@ const SHARED_CACHE: usize = 2 * 1024 * 1024;
 /// Tasks that keep a large machine busy.
 const TASKS: usize = 16;
 
-/// Copies `size` pixels from `first` on, with zeros outside the image.
-fn copy_band<T: Float>(
-    x: &[T],
-    [height, width]: [usize; 2],
-    channels: usize,
-    first: [isize; 2],
-    size: [usize; 2],
-    to: &mut [T],
+/// Tiles that a task takes at a time: their transformed values stay in the second-level
+/// cache, as far as enough rows for the products allow.
+fn block(channels: usize) -> usize {
+    let fitting = CACHE / (VALUES * channels);
+    par::task_size(fitting.clamp(24, 120) / 12 * 12, 1)
+}
+
+/// `y = x ∗ kernel (+ bias)`, with the kernel's [transform](transformed_kernel) to `o`
+/// channels.
+fn convolve<T: Float>(
+    tiling: &Tiling,
+    x: Images<'_, T>,
+    (kernel, of_kernel): (&[T], Layout),
+    bias: Option<&[T]>,
+    y: &mut [T],
 ) {
-    let row = size[1] * channels;
-    for (i, to) in to.chunks_exact_mut(row).take(size[0]).enumerate() {
-        let y = first[0] + i as isize;
-        if (0..height as isize).contains(&y) {
-            let x = &x[y as usize * width * channels..][..width * channels];
-            padded_row(x, first[1] * channels as isize, to);
-        } else {
-            to.fill(T::ZERO);
+    let (kernels, c, o) = (T::kernels(), x.channels, of_kernel.columns);
+    let block = block(c + o).min(tiling.tiles().max(1));
+    let blocks = tiling.tiles().div_ceil(block);
+    // Few blocks are cut by output channels too, at the price of transforming the input
+    // once for each part.
+    let panels = o.div_ceil(of_kernel.width);
+    let parts = TASKS.div_ceil(blocks.max(1)).min(panels);
+    let part = panels.div_ceil(parts) * of_kernel.width;
+    let parts = o.div_ceil(part);
+    let y = SharedMut::new(y);
+    par::each(blocks * parts, |task| {
+        let (at, columns) = (task / parts * block, task % parts * part);
+        let tiles = at..(at + block).min(tiling.tiles());
+        let columns = columns..(columns + part).min(o);
+        let of_x = Layout::rows::<T>(tiles.len(), c);
+        let of_y = Layout::rows::<T>(tiles.len(), columns.len());
+        let mut reached = Buffer::stale(of_x.elements());
+        let mut products = Buffer::<T>::stale(of_y.elements());
+        tiling.reach(x, tiles.clone(), &of_x.target(&mut reached), 0);
+        let rows: Vec<usize> = (0..tiles.len()).map(|t| t * c).collect();
+        let outputs: Vec<usize> = (0..tiles.len()).map(|t| t * columns.len()).collect();
+        for value in 0..VALUES {
+            for first in columns.clone().step_by(of_kernel.width) {
+                for depth in (0..c).step_by(DEPTH) {
+                    // SAFETY: the three matrices of each value lie as their layouts say.
+                    unsafe {
+                        let to = of_y.at(value, 0, first - columns.start);
+                        kernels.inner(&Inner {
+                            a: reached.as_ptr().add(of_x.at(value, 0, 0)),
+                            rows: &rows,
+                            segments: &[depth],
+                            length: DEPTH.min(c - depth),
+                            b: kernel.as_ptr().add(of_kernel.at(value, depth, first)),
+                            b_stride: of_kernel.width,
+                            c: products.as_mut_ptr().add(to),
+                            c_rows: &outputs,
+                            columns: of_kernel.width.min(columns.end - first),
+                            add: depth > 0,
+                        });
+                    }
+                }
+            }
         }
-    }
+        // SAFETY: each task has its own tiles and columns of `y`.
+        unsafe { tiling.interpolate((&products, of_y), tiles, columns, o, bias, y.start()) }
+    });
 }
 
 /// The transform of weights `[r, r, c, o]`: a matrix `[c, o]` for each value.
@@ -494,13 +159,19 @@ fn transformed_kernel<T: Float>(r: usize, c: usize, o: usize, w: &[T]) -> (Buffe
 /// `y = x ∗ w + bias`.
 pub fn forward<T: Float>(g: &Geometry, x: &[T], w: &[T], bias: Option<&[T]>, y: &mut [T]) {
     let (kernel, layout) = transformed_kernel(g.kernel[0], g.c, g.o, w);
-    Tiling::forward(g).convolve(g.images(x), (&kernel, layout), bias, y);
+    convolve(&Tiling::forward(g), g.images(x), (&kernel, layout), bias, y);
 }
 
 /// `dx`, given `dy`.
 pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
     let (kernel, layout) = transformed_kernel(g.kernel[0], g.o, g.c, &turned(g, w));
-    Tiling::backward(g).convolve(g.gradients(dy), (&kernel, layout), None, dx);
+    convolve(
+        &Tiling::backward(g),
+        g.gradients(dy),
+        (&kernel, layout),
+        None,
+        dx,
+    );
 }
 
 /// The weights turned round in both axes, outputs and inputs exchanged: `[r, r, o, c]`.
