@@ -176,22 +176,39 @@ pub fn grad_input<T: Float>(g: &Geometry, w: &[T], dy: &[T], dx: &mut [T]) {
 
 /// The weights turned round in both axes, outputs and inputs exchanged: `[r, r, o, c]`.
 fn turned<T: Float>(g: &Geometry, w: &[T]) -> Buffer<T> {
-    /// Rows written at a time: a cache line of each row read.
-    const ROWS: usize = 16;
     let (taps, cells) = (g.kernel[0] * g.kernel[1], g.c * g.o);
     let mut turned = Buffer::stale(w.len());
     par::chunks(&mut turned, cells, |start, to| {
         let from = &w[(taps - 1 - start / cells) * cells..][..cells];
-        for (block, rows) in to.chunks_mut(ROWS * g.c).enumerate() {
-            for (c, from) in from.chunks_exact(g.o).enumerate() {
-                let from = &from[block * ROWS..];
-                for (row, &x) in rows.chunks_exact_mut(g.c).zip(from) {
-                    row[c] = x;
-                }
-            }
-        }
+        transpose(from, [g.c, g.o], to);
     });
     turned
+}
+
+/// `to[j, i] = from[i, j]` for a matrix of this size.
+///
+/// Rows of many channels are a power of two of bytes apart, and so share sets of the caches. A
+/// block is therefore read by pieces of several cache lines, which the processor sees coming, put
+/// together beside, and written a line at a time.
+fn transpose<T: Float>(from: &[T], [rows, columns]: [usize; 2], to: &mut [T]) {
+    const HIGH: usize = 16;
+    const WIDE: usize = 64;
+    let mut block = [[T::ZERO; HIGH]; WIDE];
+    for column in (0..columns).step_by(WIDE) {
+        let width = WIDE.min(columns - column);
+        for row in (0..rows).step_by(HIGH) {
+            let height = HIGH.min(rows - row);
+            for i in 0..height {
+                let from = &from[(row + i) * columns + column..][..width];
+                for (line, &x) in block.iter_mut().zip(from) {
+                    line[i] = x;
+                }
+            }
+            for (j, line) in block.iter().take(width).enumerate() {
+                to[(column + j) * rows + row..][..height].copy_from_slice(&line[..height]);
+            }
+        }
+    }
 }
 
 /// `dw`, given `dy`.
@@ -202,15 +219,18 @@ fn turned<T: Float>(g: &Geometry, w: &[T]) -> Buffer<T> {
 pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
     let (tiling, kernels) = (Tiling::forward(g), T::kernels());
     let (c, o) = (g.c, g.o);
+    if tiling.tiles() == 0 {
+        return dw.fill(T::ZERO);
+    }
     let block = par::task_size(24, 1);
     let batch = (SHARED_CACHE / (VALUES * (c + o))).max(64).div_ceil(block) * block;
-    let batch = batch.min(tiling.tiles().max(1));
+    let batch = batch.min(tiling.tiles());
     let of_x = Layout::rows::<T>(batch, c);
     let of_dy = Layout::panels::<T>(batch, o);
     let of_dw = Layout::rows::<T>(c, o);
     let mut patches = Buffer::<T>::stale(of_x.elements());
     let mut tiles_of_dy = Buffer::<T>::stale(of_dy.elements());
-    let mut sums = Buffer::filled(of_dw.elements(), T::ZERO);
+    let mut sums = Buffer::<T>::stale(of_dw.elements());
     for first in (0..tiling.tiles()).step_by(batch) {
         let all = first..(first + batch).min(tiling.tiles());
         let (to_x, to_dy) = (of_x.target(&mut patches), of_dy.target(&mut tiles_of_dy));
@@ -236,7 +256,7 @@ pub fn grad_weight<T: Float>(g: &Geometry, x: &[T], dy: &[T], dw: &mut [T]) {
                     c: shared.start().add(of_dw.at(value, 0, column)),
                     c_stride: o,
                     columns: of_dy.width.min(o - column),
-                    add: true,
+                    add: first > 0,
                 });
             }
         });
