@@ -47,6 +47,8 @@
 //!
 //! # Where to look
 //!
+//! To learn how it works, begin with the [`lessons`].
+//!
 //! | file | idea |
 //! |---|---|
 //! | [`Shape`], [`Tensor`] | contiguous numbers with a shape; images are `[N, H, W, C]` |
@@ -64,6 +66,7 @@ pub mod error;
 mod float;
 pub mod gradcheck;
 mod kernels;
+pub mod lessons;
 pub mod op;
 pub mod ops;
 pub mod par;
