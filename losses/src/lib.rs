@@ -28,6 +28,8 @@
 //!
 //! Predictions are made from [`Criterion::logits`], which know of no margin.
 //!
+//! Why they are as they are, with pictures: [`lesson`].
+//!
 //! # What there is
 //!
 //! | family | losses |
@@ -82,6 +84,8 @@ mod error;
 mod evaluate;
 pub mod frame;
 mod info;
+#[doc = include_str!("lesson.md")]
+pub mod lesson {}
 mod loss;
 mod owned;
 pub mod pairs;
