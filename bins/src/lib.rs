@@ -27,3 +27,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         () => 1,
     }
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -73,3 +73,7 @@ pub use order::{LastBatch, Order};
 pub use set::ImageSet;
 pub use sheet::contact_sheet;
 pub use split::{Official, Parts};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -88,3 +88,7 @@ pub use params::{BufferId, Param, ParamId, Params};
 pub use shape::{MAX_RANK, Shape};
 pub use tensor::Tensor;
 pub use var::{Gradients, Var, apply, apply_and_look};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -106,3 +106,7 @@ pub use loss::{Loss, Part};
 pub use owned::{Axis, Owned, OwnedKind};
 pub use spec::{Spec, Term};
 pub use table::{LOSSES, OPERATIONS, SURROGATES, find};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

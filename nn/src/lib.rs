@@ -96,3 +96,7 @@ pub use networks::{Backbone, MODELS, Model, ModelError, ModelOptions, Pooling};
 pub use optim::{Adam, Optimizer, OptimizerConfig, Sgd, StateError};
 pub use schedule::Schedule;
 pub use summary::{Row, Summary};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
