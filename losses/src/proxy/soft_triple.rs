@@ -23,10 +23,12 @@ fn relaxed<T: Float>(cosines: &Var<T>, gamma: f64) -> Result<Var<T>> {
     Ok(shares.try_mul(cosines)?.try_sum_over(2)?)
 }
 
-/// y = Σ √(2 − 2 ⟨w_cs, w_ct⟩) over the classes c and s < t, divided by C K (K − 1), of points of
-/// length 1, `[C, K, D]`;  dw_cs = dy Σ_t (−w_ct / √…) / (C K (K − 1))
+/// y = Σ |w_cs − w_ct| over the classes c and s < t, divided by C K (K − 1), of points `[C, K, D]`;
+/// dw_cs = dy Σ_t (w_cs − w_ct) / |w_cs − w_ct| / (C K (K − 1))
 ///
-/// Below 1e-5 a distance has no slope, which would be infinite at 0.
+/// On points of length 1 this is the paper's √(2 − 2 ⟨w_cs, w_ct⟩), whose rounding error near equal
+/// points is the root of one: differences are exact there. Below 1e-5 a distance has no slope,
+/// which jumps at 0.
 #[derive(Clone, Debug)]
 pub struct Spread;
 
@@ -51,10 +53,11 @@ impl Op<1> for Spread {
         let (points, out) = (w.data(), dw.data_mut());
         each_pair(&w, |s, t, distance| {
             if distance > T::of(SHORTEST) {
-                let slope = -(scale / distance);
+                let slope = scale / distance;
                 for d in 0..dim {
-                    out[s * dim + d] += slope * points[t * dim + d];
-                    out[t * dim + d] += slope * points[s * dim + d];
+                    let pull = slope * (points[s * dim + d] - points[t * dim + d]);
+                    out[s * dim + d] += pull;
+                    out[t * dim + d] -= pull;
                 }
             }
         });
@@ -62,11 +65,7 @@ impl Op<1> for Spread {
     }
 
     fn cases(g: &mut Gen) -> Vec<Case<Self, 1>> {
-        let case = |shape: [usize; 3]| {
-            let length = (shape[2] as f64).sqrt();
-            let w = g.normal(shape).map(|w| 0.5 * w / length);
-            Case::new(format!("{shape:?}"), Spread, [w])
-        };
+        let case = |shape: [usize; 3]| Case::new(format!("{shape:?}"), Spread, [g.normal(shape)]);
         [[3, 2, 5], [2, 4, 7]].map(case).into()
     }
 }
@@ -87,9 +86,8 @@ fn each_pair<T: Float>(w: &Tensor<T>, mut f: impl FnMut(usize, usize, T)) {
         for s in 0..k {
             for t in s + 1..k {
                 let (s, t) = (class * k + s, class * k + t);
-                let product: T = row(s).iter().zip(row(t)).map(|(&a, &b)| a * b).sum();
-                let two = T::of(2.0);
-                f(s, t, (two - two * product).max(T::ZERO).sqrt());
+                let differences = row(s).iter().zip(row(t)).map(|(&a, &b)| a - b);
+                f(s, t, differences.map(|d| d * d).sum::<T>().sqrt());
             }
         }
     }
