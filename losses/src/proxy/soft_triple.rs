@@ -3,19 +3,15 @@
 use crate::batch::Batch;
 use crate::class::HEAD_LR_MULT;
 use crate::class::cosface::CosFace;
-use crate::class::subcenter::cosines_with_centers;
+use crate::class::subcenter::Centers;
 use crate::error::Result;
 use crate::frame::Softmax;
 use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
 use crate::loss::{Loss, Part};
-use crate::owned::{Axis, Owned};
+use crate::owned::Owned;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, Var, apply};
-use nn::Init;
 use std::collections::BTreeMap;
-
-/// Where the proxies are.
-const WEIGHT: &str = "soft-triple.weight";
 
 /// The similarity of each class, S_c = Σ_k softmax_k(s_k/γ) s_k, of cosines `[N, C, K]`: `[N, C]`.
 fn relaxed<T: Float>(cosines: &Var<T>, gamma: f64) -> Result<Var<T>> {
@@ -99,7 +95,7 @@ pub struct SoftTriple {
     softmax: CosFace,
     gamma: f64,
     tau: f64,
-    proxies: usize,
+    proxies: Centers,
 }
 
 impl Loss for SoftTriple {
@@ -151,14 +147,15 @@ impl Loss for SoftTriple {
             },
             gamma: values.number("gamma"),
             tau: values.number("tau"),
-            proxies: values.number("k") as usize,
+            proxies: Centers {
+                name: "soft-triple.weight",
+                per_class: values.number("k") as usize,
+            },
         }
     }
 
     fn owns(&self, _: usize, dim: usize) -> Vec<Owned> {
-        let axes = [Axis::Classes, Axis::Of(self.proxies), Axis::Dim];
-        let init = Init::Normal(1.0 / (dim as f64).sqrt());
-        vec![Owned::weights(WEIGHT, &axes, init)]
+        self.proxies.owned(dim)
     }
 
     fn logits<T: Float>(
@@ -166,13 +163,13 @@ impl Loss for SoftTriple {
         embeddings: &Var<T>,
         owned: &BTreeMap<&'static str, Var<T>>,
     ) -> Result<Option<Var<T>>> {
-        let c = cosines_with_centers(&embeddings.try_l2_normalize()?, &owned[WEIGHT])?;
+        let c = self.proxies.cosines_of(embeddings, owned)?;
         Ok(Some(relaxed(&c, self.gamma)?))
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let weight = batch.owned(WEIGHT);
-        let c = cosines_with_centers(&batch.unit_embeddings()?, weight)?;
+        let weight = batch.owned(self.proxies.name);
+        let c = self.proxies.cosines_in(batch)?;
         let similarities = relaxed(&c, self.gamma)?;
         let softmax = batch.class_loss(&similarities, self.softmax.clone(), Softmax::default())?;
         Ok(vec![
