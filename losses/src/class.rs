@@ -26,7 +26,7 @@ pub mod subcenter;
 pub mod virtual_softmax;
 
 use crate::advice::{AutoRule, auto_scale};
-use crate::info::{Parameter, Range};
+use crate::info::{Parameter, Range, Separation};
 use std::f64::consts::FRAC_PI_2;
 
 /// The factor on the learning rate of the class weights, a parameter of every loss that has them.
@@ -96,6 +96,7 @@ pub(crate) const fn cosine_margin(default: f64) -> Parameter {
         Range::below(0.0, 2.0),
         "margin, subtracted from the target's cosine",
     )
+    .separating(|_| Separation::Cosine)
 }
 
 /// A margin added to the target's angle.
@@ -106,6 +107,7 @@ pub(crate) const fn angle_margin(default: f64) -> Parameter {
         Range::closed(0.0, FRAC_PI_2),
         "margin, added to the target's angle",
     )
+    .separating(|_| Separation::Angle)
 }
 
 /// The scale of ArcFace: Fp(1)/s = cos m.
