@@ -27,7 +27,9 @@ const BELOW: f64 = 36.0;
 
 pub(super) fn draw_field(svg: &mut Svg, field: &Field, cell: Cell) -> Result<(), PlotError> {
     let largest = field.grid.values(field.values, field.title)?;
-    let most = field.most.unwrap_or(largest).max(f64::MIN_POSITIVE);
+    // What is zero everywhere has the lightest shade.
+    let most = field.most.unwrap_or(largest);
+    let most = if most > 1e-30 { most } else { 1.0 };
     let axes = open(svg, field.title, field.subtitle, &field.grid, cell);
     heat(svg, &axes, &field.grid, field.values, most);
     let mut lines = Path::default();
