@@ -29,7 +29,7 @@ pub enum Command {
     /// Measure the processor, single operations, and whole training steps
     #[command(subcommand, after_help = BENCH_EXAMPLES)]
     Bench(Bench),
-    /// List, explain and evaluate losses
+    /// List, explain, draw and evaluate losses, and choose their settings
     #[command(subcommand)]
     Loss(Loss),
     /// List and summarise networks
@@ -189,6 +189,11 @@ pub enum Loss {
         /// The loss
         name: String,
     },
+    /// Target logit, gradient and decision regions, as SVG
+    #[command(after_help = PLOT_EXAMPLES)]
+    Plot(LossPlot),
+    /// Scale and margin for a number of classes and dimensions, with the reasoning
+    Suggest(LossSuggest),
     /// Value and gradients on given tensors, to compare with another implementation
     #[command(after_help = EVAL_CONTRACT)]
     Eval {
@@ -201,6 +206,63 @@ pub enum Loss {
         #[arg(long, value_name = "FILE")]
         output: PathBuf,
     },
+}
+
+const PLOT_EXAMPLES: &str = "\
+A loss that compares a sample with classes: its target logit over the angle, its pull on the
+target, the size of its gradient over (c_y, c_n) with the line where both are even, and the regions
+of two classes. A loss that compares samples with each other: its value and its gradient for a
+pair and a stranger.
+
+Examples:
+  hypersphere loss plot arcface cosface so-softmax -o psi.svg
+  hypersphere loss plot sphereface:m=4,lambda=0 --length 1
+  hypersphere loss plot triplet supcon -o pairs.svg";
+
+/// `loss plot`
+#[derive(Args, Debug)]
+pub struct LossPlot {
+    /// Losses, as NAME or NAME:key=value,…; several are drawn over each other in the first panels
+    #[arg(required = true, value_name = "SPEC")]
+    pub specs: Vec<String>,
+    /// The SVG file to write
+    #[arg(short, long, value_name = "FILE", default_value = "psi.svg")]
+    pub output: PathBuf,
+    /// The number of classes, of which all others are at the same cosine
+    #[arg(long, value_name = "C", default_value_t = 10, value_parser = classes)]
+    pub classes: usize,
+    /// The length of embeddings, for losses to which it matters [default: 16, for pairs 1]
+    #[arg(long, value_name = "L", value_parser = length)]
+    pub length: Option<f64>,
+}
+
+/// `loss suggest`
+#[derive(Args, Debug)]
+pub struct LossSuggest {
+    /// The loss
+    pub name: String,
+    /// The number of classes
+    #[arg(long, value_name = "C", value_parser = classes)]
+    pub classes: usize,
+    /// Numbers in an embedding
+    #[arg(long, value_name = "D", default_value_t = 64, value_parser = dimensions)]
+    pub dim: usize,
+}
+
+fn classes(text: &str) -> Result<usize, String> {
+    let classes = text.parse().ok().filter(|&classes| classes >= 2);
+    classes.ok_or_else(|| "expected a whole number from 2".into())
+}
+
+fn dimensions(text: &str) -> Result<usize, String> {
+    let dim = text.parse().ok().filter(|&dim| dim >= 1);
+    dim.ok_or_else(|| "expected a whole number from 1".into())
+}
+
+fn length(text: &str) -> Result<f64, String> {
+    let length = text.parse().ok();
+    let length = length.filter(|&length: &f64| length > 0.0 && length.is_finite());
+    length.ok_or_else(|| "expected a number above 0".into())
 }
 
 const EVAL_CONTRACT: &str = "\
@@ -224,4 +286,50 @@ pub enum Model {
         #[arg(long, default_value_t = 64)]
         embed_dim: usize,
     },
+    /// Outputs and gradients on given tensors, to compare with another implementation
+    #[command(after_help = MODEL_EVAL_CONTRACT)]
+    Eval(ModelEval),
 }
+
+/// `model eval`
+#[derive(Args, Debug)]
+pub struct ModelEval {
+    /// A network of `model list`, or the weights file of a training run
+    pub model: String,
+    /// Weights for a network of the list: with its own names, or with those of PyTorch
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
+    /// A safetensors file with the inputs
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Also the mean cross-entropy of `output` and every gradient; needs `labels`
+    #[arg(long)]
+    pub grad: bool,
+    /// As in training: batch normalisation with the statistics of the batch
+    #[arg(long)]
+    pub train: bool,
+    /// Numbers in an embedding, for a network of the list [default: as published]
+    #[arg(long, value_name = "D")]
+    pub embed_dim: Option<usize>,
+    /// Decides the weights where none are given, and dropout
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+const MODEL_EVAL_CONTRACT: &str = "\
+Input tensors, in f32 or f64 (computed in that type):
+  input [N, H, W, C], normalised as the weights expect it, and labels [N] (i64) for --grad.
+Output tensors:
+  embedding [N, D], and output [N, K]: what the classifier behind the embedding says, if the
+  weights have one (`fc`, `linear` or `classifier` in a file of PyTorch, `head` in one of this
+  program), else the embedding itself.
+  With --grad also loss [1], the mean cross-entropy of output; grad_input [N, H, W, C]; and the
+  gradient of every parameter under the name and in the layout that it has in the weights file.
+  Without weights, those that --seed makes are written, too, as weights.NAME.
+
+Examples:
+  hypersphere model eval resnet18 --weights resnet18.safetensors --input x.safetensors --output y.safetensors
+  hypersphere model eval runs/mnist-so-softmax-1/ckpt/last.safetensors --input x.safetensors --output y.safetensors --grad";

@@ -1,7 +1,11 @@
 //! One file per subcommand.
 
 pub mod bench;
+mod exchange;
 pub mod gradcheck;
 pub mod loss;
+mod loss_plot;
+mod loss_suggest;
 pub mod model;
+pub mod model_eval;
 pub mod train;

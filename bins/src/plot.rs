@@ -6,6 +6,8 @@
 //! | 3-D embeddings around a wire sphere | [`scatter_3d`] | [`Scatter<3>`](Scatter) |
 //! | training curves | [`curves`] | [`Curves`] |
 //! | cosines to the own class and to the others | [`histogram`] | [`Cosines`] |
+//! | a function of two variables, as a heat map | [`grid`] | [`Field`] |
+//! | where each of two classes is decided for | [`grid`] | [`Regions`] |
 //! | any of these side by side | [`grid`] | [`Panel`] |
 //!
 //! The same data gives the same bytes. Every picture has a white background, so that it reads the
@@ -39,6 +41,7 @@ mod axes;
 mod cloud;
 mod cosines;
 mod curves;
+mod field;
 mod plane;
 mod sphere;
 mod svg;
@@ -71,6 +74,20 @@ pub enum PlotError {
         points: usize,
         /// Labels given.
         labels: usize,
+    },
+    /// One value for each cell is needed.
+    #[error(
+        "plot '{panel}': expected one value for each of {columns} x {rows} cells, found {values}"
+    )]
+    Cells {
+        /// The panel's title.
+        panel: String,
+        /// Columns of the grid.
+        columns: usize,
+        /// Rows of the grid.
+        rows: usize,
+        /// Values given.
+        values: usize,
     },
     /// A label that names no class.
     #[error(
@@ -179,6 +196,61 @@ pub struct Cosines<'a> {
     pub groups: &'a [(&'a str, &'a [f32])],
 }
 
+/// A rectangle of two variables, divided into cells. Values are those at the middles of the cells,
+/// row by row from the bottom.
+#[derive(Clone, Copy, Debug)]
+pub struct Grid<'a> {
+    /// The horizontal variable with its unit.
+    pub x_label: &'a str,
+    /// The vertical variable with its unit.
+    pub y_label: &'a str,
+    /// The ends of the horizontal axis.
+    pub x: (f64, f64),
+    /// The ends of the vertical axis.
+    pub y: (f64, f64),
+    /// Cells in a row.
+    pub columns: usize,
+    /// Cells in a column.
+    pub rows: usize,
+}
+
+/// A heat map of what is never negative, with contour lines.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Heading: the quantity.
+    pub title: &'a str,
+    /// Second line of the heading. May be empty.
+    pub subtitle: &'a str,
+    /// Where the values are.
+    pub grid: Grid<'a>,
+    /// A value for each cell; what cannot be drawn stays white.
+    pub values: &'a [f64],
+    /// What has the darkest shade, instead of the largest value.
+    pub most: Option<f64>,
+    /// The unit of the values, or what they are; a few letters above the bar of shades.
+    pub unit: &'a str,
+    /// A value for each cell, whose zeros are drawn as a line; or none.
+    pub boundary: &'a [f64],
+    /// `[x, y, dx, dy]`: arrows around (x, y), as long as the root of their size relative to
+    /// `most`.
+    pub arrows: &'a [[f64; 4]],
+}
+
+/// Which parts of a rectangle belong to each of two classes, and which to none.
+#[derive(Clone, Copy, Debug)]
+pub struct Regions<'a> {
+    /// Heading.
+    pub title: &'a str,
+    /// Second line of the heading. May be empty.
+    pub subtitle: &'a str,
+    /// Where the values are.
+    pub grid: Grid<'a>,
+    /// For each class a value for each cell: not negative where the cell belongs to it.
+    pub leads: [&'a [f64]; 2],
+    /// Their names.
+    pub names: [&'a str; 2],
+}
+
 /// One cell of a [`grid`].
 #[derive(Clone, Copy, Debug)]
 pub enum Panel<'a> {
@@ -190,6 +262,10 @@ pub enum Panel<'a> {
     Curves(Curves<'a>),
     /// Histograms of cosines.
     Cosines(Cosines<'a>),
+    /// A heat map.
+    Field(Field<'a>),
+    /// The regions of two classes.
+    Regions(Regions<'a>),
 }
 
 impl Panel<'_> {
@@ -199,6 +275,8 @@ impl Panel<'_> {
             Panel::Sphere(scatter) => sphere::draw(svg, scatter, cell),
             Panel::Curves(curves) => curves::draw(svg, curves, cell),
             Panel::Cosines(cosines) => cosines::draw(svg, cosines, cell),
+            Panel::Field(field) => field::draw_field(svg, field, cell),
+            Panel::Regions(regions) => field::draw_regions(svg, regions, cell),
         }
     }
 }
@@ -235,6 +313,11 @@ pub fn grid(title: &str, columns: usize, panels: &[Panel]) -> Result<String, Plo
     figure(title, columns, panels, cell)
 }
 
+/// The same with larger panels, for functions with two axes.
+pub fn functions(title: &str, columns: usize, panels: &[Panel]) -> Result<String, PlotError> {
+    figure(title, columns, panels, FUNCTION)
+}
+
 /// The room of one panel.
 #[derive(Clone, Copy)]
 struct Cell {
@@ -264,6 +347,11 @@ const SMALL: Cell = Cell {
 const WIDE: Cell = Cell {
     width: 400.0,
     height: 300.0,
+    ..SMALL
+};
+const FUNCTION: Cell = Cell {
+    width: 430.0,
+    height: 432.0,
     ..SMALL
 };
 /// The most dots of all panels of a grid together: about 0.6 MB.

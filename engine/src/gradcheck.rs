@@ -6,12 +6,16 @@
 //! differences must equal `⟨Jᵀu, v⟩` to a relative error of 1e-8, in `f64`. Small inputs are
 //! compared element by element as well. [`Entry::check`](crate::op::Entry::check) also holds the operation
 //! to the rest of the contract; see [`Kind`] for the list.
+//!
+//! A [`Table`] runs many checks and prints what they found. A crate with operations of its own
+//! becomes a program that checks them in three lines: see [`Table::main`].
 
 mod contract;
 mod difference;
 mod generate;
 mod mutate;
 mod subject;
+mod table;
 
 pub(crate) use contract::check;
 pub use difference::{Function, check_function, check_params};
@@ -19,6 +23,7 @@ pub use generate::{Case, Gen, SIZES};
 pub(crate) use mutate::survivors;
 pub use mutate::{Mutation, Survivor};
 pub use subject::{Run, Subject, subjects};
+pub use table::{Options, Summary, Table};
 
 use std::fmt;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! Choosing scale and margin from the number of classes, with the reasoning as text.
 
-use crate::info::{Value, Values};
+use crate::info::{Parameter, Separation, Value, Values};
+use std::f64::consts::{FRAC_PI_2, PI, TAU};
 use std::fmt;
 
 /// How `auto` chooses a parameter: from the values of the others and the number of classes; the
@@ -117,6 +118,108 @@ pub(crate) fn scale_warnings(classes: usize, at_one: f64, s: f64) -> Vec<String>
     warnings
 }
 
+/// The greatest angle that so many directions can all keep from each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WidestAngle {
+    /// The angle, radians. No arrangement has a greater one.
+    pub angle: f64,
+    /// Whether there is an arrangement that has it.
+    pub is_reached: bool,
+    /// Which arrangement, or what bounds it.
+    pub reason: &'static str,
+}
+
+/// The greatest angle that `classes` directions in `dim` dimensions can all keep from each other,
+/// where it is known; otherwise a bound that none exceeds.
+///
+/// | classes C, dimensions D | angle | by |
+/// |---|---|---|
+/// | C ≤ D + 1 | arccos(−1/(C − 1)) | the simplex |
+/// | D = 2 | 2π/C | the regular polygon |
+/// | D + 1 < C ≤ 2 D | π/2 | the cross-polytope (Rankin 1955) |
+/// | C > 2 D | below π/2 | caps of half the angle around each direction do not overlap |
+pub fn widest_angle(classes: usize, dim: usize) -> WidestAngle {
+    let (c, d) = (classes.max(2) as f64, dim.max(1));
+    let (angle, is_reached, reason) = match () {
+        () if classes <= d + 1 => ((-1.0 / (c - 1.0)).acos(), true, "a simplex"),
+        () if d == 1 => (0.0, true, "a line has two directions"),
+        () if d == 2 => (TAU / c, true, "a regular polygon"),
+        () if classes <= 2 * d => (FRAC_PI_2, true, "a cross-polytope"),
+        () => {
+            let bound = widest_by_caps(c, d).min(FRAC_PI_2);
+            (bound, false, "more would not fit on the sphere")
+        }
+    };
+    WidestAngle {
+        angle,
+        is_reached,
+        reason,
+    }
+}
+
+/// The angle at which `classes` caps of half of it cover the sphere once.
+fn widest_by_caps(classes: f64, dim: usize) -> f64 {
+    // A cap of angle a has the share ∫₀ᵃ sinᵈ⁻² / ∫₀^π sinᵈ⁻² of the sphere.
+    const STEPS: usize = 4000;
+    let power = dim as f64 - 2.0;
+    let width = PI / STEPS as f64;
+    let slices: Vec<f64> = (0..STEPS)
+        .map(|i| ((i as f64 + 0.5) * width).sin().powf(power))
+        .collect();
+    let share = slices.iter().sum::<f64>() / classes;
+    let mut below = 0.0;
+    for (i, slice) in slices.iter().enumerate() {
+        if below + slice >= share {
+            return 2.0 * (i as f64 + (share - below) / slice) * width;
+        }
+        below += slice;
+    }
+    PI
+}
+
+/// The largest margin that all classes can have at once, if every embedding lies on the weight of
+/// its class.
+pub(crate) fn largest_margin(separation: Separation, classes: usize, dim: usize) -> f64 {
+    let WidestAngle { angle, .. } = widest_angle(classes, dim);
+    match separation {
+        Separation::Cosine => 1.0 - angle.cos(),
+        Separation::Angle => angle,
+    }
+}
+
+/// How far apart the classes can be, as the beginning of a sentence about a margin.
+pub(crate) fn room(classes: usize, dim: usize) -> String {
+    let WidestAngle {
+        angle,
+        is_reached,
+        reason,
+    } = widest_angle(classes, dim);
+    let (can, degrees) = (
+        if is_reached {
+            "can be"
+        } else {
+            "are less than"
+        },
+        angle.to_degrees(),
+    );
+    format!("{classes} directions in {dim} dimensions {can} {degrees:.1} degrees apart ({reason})")
+}
+
+/// The warning about a margin that the classes have no room for.
+pub(crate) fn margin_warning(values: &Values, p: &Parameter, task: [usize; 2]) -> Option<String> {
+    let (m, by, [classes, dim]) = (values.given(p.key)?, p.separation?, task);
+    let largest = largest_margin(by(values), classes, dim);
+    (m > largest).then(|| {
+        format!(
+            "{} = {m} cannot be met by all classes at once: {}, which leaves room for {} < \
+             {largest:.3}; take a smaller margin or more dimensions",
+            p.key,
+            room(classes, dim),
+            p.key
+        )
+    })
+}
+
 /// The automatic scale of SO-softmax, whose exponents differ by (λp + λn) m² at the optimum. If the
 /// other scale is a number, this one makes up the rest; otherwise both are equal.
 pub(crate) fn auto_so_scale(values: &Values, classes: usize, other: &str) -> (f64, String) {
@@ -150,6 +253,29 @@ mod tests {
         }
         approx::assert_abs_diff_eq!(adacos_scale(10), 3.107, epsilon = 1e-3);
         assert_eq!(smallest_scale(10, -0.2, 0.9), f64::INFINITY);
+    }
+
+    #[test]
+    fn directions_have_the_angles_of_geometry() {
+        let angle = |classes, dim| {
+            let widest = widest_angle(classes, dim);
+            (widest.angle.to_degrees(), widest.is_reached)
+        };
+        let near = |(found, reached): (f64, bool), degrees: f64, is_reached: bool| {
+            approx::assert_abs_diff_eq!(found, degrees, epsilon = 0.05);
+            assert_eq!(reached, is_reached);
+        };
+        near(angle(2, 5), 180.0, true);
+        near(angle(4, 3), 109.47, true);
+        near(angle(6, 3), 90.0, true);
+        near(angle(10, 2), 36.0, true);
+        near(angle(3, 1), 0.0, true);
+        // The cap bound agrees with the polygon, for which it is exact.
+        approx::assert_abs_diff_eq!(widest_by_caps(10.0, 2).to_degrees(), 36.0, epsilon = 1e-6);
+        // Twelve directions in space: the icosahedron has 63.4 degrees.
+        let (twelve, reached) = angle(12, 3);
+        assert!(twelve > 63.43 && twelve < 70.0 && !reached, "{twelve}");
+        assert!(angle(1_000_000, 512).0 <= 90.0 && angle(1_000_000, 16).0 < 60.0);
     }
 
     #[test]

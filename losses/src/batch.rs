@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::frame::{ClassLoss, Entered, Form, Margin, SampleMargin, Softmax};
 use crate::owned::Held;
+use crate::profile::{Seen, Watch};
 use engine::rng::Key;
 use engine::{Float, Tensor, Var, apply};
 use std::cell::{OnceCell, RefCell};
@@ -48,6 +49,8 @@ pub(crate) struct Setting<T: Float> {
     /// The random numbers of a training pass; `None` in evaluation.
     pub training: Option<Key>,
     pub held: Rc<Held<T>>,
+    /// Where a [`Profile`](crate::Profile) wants to see exponents.
+    pub watch: Option<Rc<Watch>>,
 }
 
 /// A batch of embeddings `[N, D]` with their labels and the class weights they are compared with.
@@ -263,6 +266,9 @@ impl<'a, T: Float> Batch<'a, T> {
         F: Form,
     {
         let labels = self.labels.clone();
+        self.look::<F>(similarities, |own, other| {
+            [margin.positive(own).0, margin.negative(other, own).0]
+        });
         let op = ClassLoss {
             margin,
             form,
@@ -287,12 +293,32 @@ impl<'a, T: Float> Batch<'a, T> {
         F: Form,
     {
         let labels = self.labels.clone();
+        self.look::<F>(similarities, |own, other| {
+            let a = numbers.value().data()[0];
+            [margin.positive(own, a)[0], margin.negative(other, a)[0]]
+        });
         let op = ClassLoss {
             margin,
             form,
             labels,
         };
         Ok(apply(op, [similarities, numbers])?)
+    }
+
+    /// Notes the exponents of the first sample, of class 0, and of the class after it, if somebody
+    /// watches. The first frame of a spec is the one that counts.
+    fn look<F: Form>(&self, similarities: &Var<T>, exponents: impl FnOnce(T, T) -> [T; 2]) {
+        let Some(watch) = &self.setting.watch else {
+            return;
+        };
+        let is_first = watch.borrow().is_none();
+        if let ([own, other, ..], true) = (similarities.value().data(), is_first) {
+            let [own, other] = exponents(*own, *other).map(T::to_f64);
+            *watch.borrow_mut() = F::lead(own, other).map(|lead| Seen {
+                exponents: [own, other],
+                lead,
+            });
+        }
     }
 }
 

@@ -226,6 +226,7 @@ impl Check {
                 step: 0,
                 training: Some(Key::new(seed)),
                 held: held.clone(),
+                watch: None,
             };
             let batch = Batch::new(&inputs[0], &labels, &setting).expect("shapes fit");
             total(&parts(&losses, &batch).expect("shapes and labels fit"))

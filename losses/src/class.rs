@@ -26,7 +26,8 @@ pub mod subcenter;
 pub mod virtual_softmax;
 
 use crate::advice::{AutoRule, auto_scale};
-use crate::info::{Parameter, Range};
+use crate::info::{Parameter, Range, Separation};
+use std::f64::consts::FRAC_PI_2;
 
 /// The factor on the learning rate of the class weights, a parameter of every loss that has them.
 pub(crate) const HEAD_LR_MULT: Parameter = Parameter::number(
@@ -95,6 +96,23 @@ pub(crate) const fn cosine_margin(default: f64) -> Parameter {
         Range::below(0.0, 2.0),
         "margin, subtracted from the target's cosine",
     )
+    .separating(|_| Separation::Cosine)
+}
+
+/// A margin added to the target's angle.
+pub(crate) const fn angle_margin(default: f64) -> Parameter {
+    Parameter::angle(
+        "m",
+        default,
+        Range::closed(0.0, FRAC_PI_2),
+        "margin, added to the target's angle",
+    )
+    .separating(|_| Separation::Angle)
+}
+
+/// The scale of ArcFace: Fp(1)/s = cos m.
+pub(crate) fn angle_scale(values: &crate::Values, classes: usize) -> (f64, String) {
+    auto_scale(classes, values.number("m").cos())
 }
 
 /// The scale of NormFace and CosFace: Fp(1)/s = 1 − m.

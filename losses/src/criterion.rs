@@ -175,6 +175,7 @@ impl<T: Float> Criterion<T> {
             step: self.step,
             training: pass.key(),
             held: Rc::new(Held::given(Default::default())),
+            watch: None,
         };
         let batch = Batch::new(embeddings, labels, &setting)?;
         let parts = parts(&self.losses, &batch)?;
@@ -205,12 +206,24 @@ impl<T: Float> Criterion<T> {
     /// # Errors
     /// If the dimensions do not fit.
     pub fn logits(&self, pass: &Pass<'_, T>, embeddings: &Var<T>) -> Result<Option<Tensor<T>>> {
-        let heads = self.heads(pass);
-        let logits = match heads.logits(embeddings)? {
-            Some(logits) => Some(logits),
-            None => self.own_logits(embeddings, &heads)?,
-        };
+        let logits = self.tracked_logits(pass, embeddings)?;
         Ok(logits.map(|logits| logits.value().clone()))
+    }
+
+    /// The same with their gradients.
+    ///
+    /// # Errors
+    /// If the dimensions do not fit.
+    pub fn tracked_logits(
+        &self,
+        pass: &Pass<'_, T>,
+        embeddings: &Var<T>,
+    ) -> Result<Option<Var<T>>> {
+        let heads = self.heads(pass);
+        match heads.logits(embeddings)? {
+            Some(logits) => Ok(Some(logits)),
+            None => self.own_logits(embeddings, &heads),
+        }
     }
 
     /// Those of the first loss with class weights of its own.

@@ -97,6 +97,7 @@ pub fn evaluate<T: Float>(spec: &Spec, inputs: &Tensors<T>, labels: &[i64]) -> R
         step: 0,
         training: Some(Key::new(0).named("evaluate")),
         held: Rc::new(Held::given(inputs.clone())),
+        watch: None,
     };
     let batch = Batch::new(&embeddings, &labels, &setting)?;
     let parts = parts(&losses, &batch)?;

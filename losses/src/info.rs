@@ -48,6 +48,33 @@ pub enum Family {
     Joint,
 }
 
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Family::Class => "class",
+            Family::Center => "center",
+            Family::Pair => "pair",
+            Family::Proxy => "proxy",
+            Family::Distance => "distance",
+            Family::Joint => "joint",
+        })
+    }
+}
+
+impl Family {
+    /// What losses of the family compare.
+    pub fn about(self) -> &'static str {
+        match self {
+            Family::Class => "samples with the weights of classes",
+            Family::Center => "samples with centres that are averages, or their lengths",
+            Family::Pair => "samples of a batch with each other",
+            Family::Proxy => "samples with proxies, learned points that stand for classes",
+            Family::Distance => "distances selected from a batch",
+            Family::Joint => "a sum of others",
+        }
+    }
+}
+
 /// The class weights of a loss. Losses of a spec with the same kind share them; what else a loss
 /// owns is named by [`Loss::owns`](crate::Loss::owns).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +129,17 @@ pub struct Parameter {
     pub default: Value,
     /// How `auto` chooses it, where it can be chosen.
     pub auto: Option<AutoRule>,
+    /// What it keeps the classes apart by, if it is such a margin.
+    pub separation: Option<fn(&Values) -> Separation>,
+}
+
+/// What a margin is added to or subtracted from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Separation {
+    /// The cosine of the target: it must exceed every other by the margin.
+    Cosine,
+    /// The angle of the target: it must fall below every other by the margin, in radians.
+    Angle,
 }
 
 /// The values a parameter can take.
@@ -254,6 +292,7 @@ impl Parameter {
             kind: Kind::Number(range),
             default: Value::Number(default),
             auto: None,
+            separation: None,
         }
     }
 
@@ -291,6 +330,7 @@ impl Parameter {
             kind: Kind::Flag,
             default: Value::Flag(false),
             auto: None,
+            separation: None,
         }
     }
 
@@ -306,6 +346,7 @@ impl Parameter {
             kind: Kind::Word(words),
             default: Value::Word(words[0]),
             auto: None,
+            separation: None,
         }
     }
 
@@ -313,6 +354,14 @@ impl Parameter {
     pub const fn or_auto(self, rule: AutoRule) -> Self {
         Parameter {
             auto: Some(rule),
+            ..self
+        }
+    }
+
+    /// The same parameter as a margin between classes.
+    pub const fn separating(self, by: fn(&Values) -> Separation) -> Self {
+        Parameter {
+            separation: Some(by),
             ..self
         }
     }
@@ -426,6 +475,7 @@ impl fmt::Display for LossInfo {
         for line in self.formula.lines() {
             writeln!(f, "    {line}")?;
         }
+        writeln!(f, "\nFamily\n    {}: {}", self.family, self.family.about())?;
         if !self.parameters.is_empty() {
             writeln!(f, "\nParameters")?;
         }

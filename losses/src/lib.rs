@@ -89,22 +89,30 @@ pub mod lesson {}
 mod loss;
 mod owned;
 pub mod pairs;
+mod profile;
 pub mod proxy;
 pub mod ring;
 pub mod sml;
 mod spec;
+mod suggest;
 mod table;
 
-pub use advice::{AutoRule, Note, NoteKind, adacos_scale, needed_gap, smallest_scale};
+pub use advice::{
+    AutoRule, Note, NoteKind, WidestAngle, adacos_scale, needed_gap, smallest_scale, widest_angle,
+};
 pub use batch::Batch;
 pub use checks::{CHECKS, Check, SURROGATE_CHECKS};
 pub use criterion::{Criterion, Outcome, TermValue, expected_initial_loss};
 pub use error::{Error, Result};
 pub use evaluate::{Tensors, evaluate};
-pub use info::{Family, Head, Kind, LossInfo, Parameter, Preset, Range, Status, Value, Values};
+pub use info::{
+    Family, Head, Kind, LossInfo, Parameter, Preset, Range, Separation, Status, Value, Values,
+};
 pub use loss::{Loss, Part};
 pub use owned::{Axis, Owned, OwnedKind};
+pub use profile::{Profile, Response};
 pub use spec::{Spec, Term};
+pub use suggest::{Suggestion, suggest};
 pub use table::{LOSSES, OPERATIONS, SURROGATES, find};
 
 #[cfg(doctest)]

@@ -1,6 +1,6 @@
 //! The text form of losses: `so-softmax:lambda_p=32,lambda_n=32,m=0.3 + 0.1*center`.
 
-use crate::advice::{Note, NoteKind};
+use crate::advice::{Note, NoteKind, margin_warning};
 use crate::error::{Error, Result};
 use crate::info::{LossInfo, Parameter, Preset, Value, Values};
 use crate::table;
@@ -58,6 +58,17 @@ impl Spec {
         Ok(Spec { terms: vec![term] })
     }
 
+    /// The same spec with the parameter `key` of every term that has it set to a number.
+    pub(crate) fn with(mut self, key: &str, value: f64) -> Self {
+        for term in &mut self.terms {
+            if let Ok(parameter) = term.info.parameter(key) {
+                term.given.retain(|(p, _)| p.key != key);
+                term.given.push((parameter, Value::Number(value)));
+            }
+        }
+        self
+    }
+
     /// Replaces every `auto` by a number for this many classes and dimensions of the embedding.
     /// The notes say what was chosen and why, and what will not work.
     ///
@@ -81,7 +92,10 @@ impl Spec {
                     term.given.push((p, Value::Number(value)));
                 }
             }
-            let warnings = table::build::<f32>(term).warnings(classes, dim);
+            let mut warnings = table::build::<f32>(term).warnings(classes, dim);
+            let values = term.values();
+            let parameters = term.info.parameters.iter();
+            warnings.extend(parameters.filter_map(|p| margin_warning(&values, p, [classes, dim])));
             notes.extend(warnings.into_iter().map(|text| Note {
                 loss,
                 kind: NoteKind::Warning,

@@ -309,7 +309,7 @@ fn rotating_everything_changes_no_loss() {
             .map(|(k, x)| (k.clone(), reflected(x)))
             .collect();
         let loss = |inputs| evaluate(&spec, inputs, &labels).unwrap()["loss"].item();
-        assert_relative_eq!(loss(&inputs), loss(&turned), max_relative = 1e-9);
+        assert_relative_eq!(loss(&inputs), loss(&turned), max_relative = 1e-10);
     }
 }
 
@@ -350,20 +350,19 @@ fn lengths_do_not_matter_to_losses_of_angles() {
         assert_relative_eq!(
             out["loss"].item(),
             scaled["loss"].item(),
-            max_relative = 1e-9
+            max_relative = 1e-10
         );
         for (name, x) in inputs.iter().filter(|(_, x)| is_vectors(x)) {
             let Some(g) = out.get(&format!("grad_{name}")) else {
                 continue; // state
             };
             assert!(
-                name == "embeddings" || g.data().iter().any(|g| g.abs() > 1e-12),
+                g.data().iter().any(|g| g.abs() > 1e-9),
                 "{spec}: no gradient of {name}"
             );
-            let largest = g.data().iter().fold(1.0, |m: f64, g| m.max(g.abs()));
             for (x, g) in x.data().chunks(DIM).zip(g.data().chunks(DIM)) {
                 let along: f64 = x.iter().zip(g).map(|(x, g)| x * g).sum();
-                assert_abs_diff_eq!(along, 0.0, epsilon = 1e-10 * largest);
+                assert_abs_diff_eq!(along, 0.0, epsilon = 1e-10);
             }
         }
     }

@@ -42,11 +42,40 @@ pub struct Imported<T: Float> {
     pub kept: Vec<String>,
     /// Names of the file that mean nothing here: counters of batches.
     pub skipped: Vec<String>,
+    /// Where each parameter came from. Buffers are not listed.
+    pub origins: Vec<Origin>,
+}
+
+/// A parameter and the tensor of the file that it was read from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The parameter.
+    pub id: ParamId,
+    /// The name in the file.
+    pub key: String,
+    layout: Layout,
+}
+
+impl Origin {
+    /// A tensor with the layout of the parameter, such as its gradient, in the layout of the file.
+    pub fn in_file<T: Float>(&self, tensor: &Tensor<T>) -> Tensor<T> {
+        let (here, there) = (tensor.shape(), self.layout.in_file(tensor.shape()));
+        // The import of places says which element of the file each element here is.
+        let places = Tensor::<f64>::from_fn(there, |i| i as f64);
+        let places = self.layout.converted(&places, here);
+        let mut out = Tensor::zeros(there);
+        for (&place, &x) in places.data().iter().zip(tensor.data()) {
+            out.data_mut()[place as usize] = x;
+        }
+        out
+    }
 }
 
 /// A linear layer from embeddings to classes.
 #[derive(Clone, Debug)]
 pub struct Classifier<T: Float> {
+    /// Its name in the file: `fc`, if that has `fc.weight`.
+    pub key: String,
     /// `[classes, D]`.
     pub weight: Tensor<T>,
     /// `[classes]`.
@@ -146,6 +175,7 @@ impl<T: Float> Backbone<T> {
         let places = self.places(params);
         let shape_of = |name: &str| places.iter().find(|p| p.name == name).map(|p| p.shape);
         let (mut values, mut missing, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        let mut origins = Vec::new();
         for place in &places {
             let Some(Entry { key, tensor }) = file.entries.remove(&place.name) else {
                 match naming.covers(&place.name) {
@@ -172,6 +202,9 @@ impl<T: Float> Backbone<T> {
                 });
             }
             values.push((place.id, layout.converted(&tensor, place.shape)));
+            if let Id::Param(id) = place.id {
+                origins.push(Origin { id, key, layout });
+            }
         }
         let unexpected: Vec<String> = file.entries.into_values().map(|e| e.key).collect();
         if !missing.is_empty() || !unexpected.is_empty() {
@@ -193,6 +226,7 @@ impl<T: Float> Backbone<T> {
             classifier,
             kept,
             skipped: file.skipped,
+            origins,
         })
     }
 
@@ -264,8 +298,11 @@ impl<T: Float> File<T> {
             .into_iter()
             .find(|n| self.entries.contains_key(&format!("{n}.weight")))?;
         let mut take = |part| self.entries.remove(&format!("{name}.{part}"));
+        let weight = take("weight")?;
+        let key = weight.key.strip_suffix(".weight").unwrap_or(&weight.key);
         Some(Classifier {
-            weight: take("weight")?.tensor,
+            key: key.to_string(),
+            weight: weight.tensor,
             bias: take("bias").map(|e| e.tensor),
         })
     }
@@ -321,7 +358,7 @@ fn torch_name(name: &str) -> String {
 }
 
 /// How the elements are ordered in the file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Layout {
     /// As here.
     Same,

@@ -88,7 +88,7 @@ pub use check::{LAYERS, LayerCheck, NETWORKS};
 pub use checkpoint::{Checkpoint, CheckpointError, Metadata};
 pub use clip::{clip_grad_norm, clip_grad_value, grad_norm, grad_norms};
 pub use ema::Ema;
-pub use import::{Classifier, ImportError, Imported};
+pub use import::{Classifier, ImportError, Imported, Origin};
 pub use init::{Distribution, Fan, Init};
 pub use layers::Sequential;
 pub use module::{Build, Module, Pass, Scope};

@@ -44,6 +44,8 @@ pub struct Pass<'a, T: Float> {
     params: &'a Params<T>,
     /// The random numbers of a training pass, and how many layers have drawn from them.
     training: Option<(Key, u64)>,
+    /// Whether gradients reach the parameters.
+    tracked: bool,
     /// What each layer did, where someone asked. Behind a cell, because fetching a parameter is
     /// noted too.
     trace: Option<RefCell<Trace>>,
@@ -56,6 +58,7 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass {
             params,
             training: Some((key, 0)),
+            tracked: true,
             trace: None,
         }
     }
@@ -65,7 +68,17 @@ impl<'a, T: Float> Pass<'a, T> {
         Pass {
             params,
             training: None,
+            tracked: false,
             trace: None,
+        }
+    }
+
+    /// The same pass with gradients that reach the parameters: an evaluation that is differentiated,
+    /// at fixed statistics.
+    pub fn tracked(self) -> Self {
+        Pass {
+            tracked: true,
+            ..self
         }
     }
 
@@ -100,14 +113,15 @@ impl<'a, T: Float> Pass<'a, T> {
         self.training.is_some()
     }
 
-    /// A parameter: tracked in a training pass, a constant in evaluation.
+    /// A parameter: tracked in a training pass, a constant in evaluation unless that is
+    /// [`tracked`](Pass::tracked).
     pub fn param(&self, id: ParamId) -> Var<T> {
         if let Some(trace) = &self.trace {
             trace.borrow_mut().uses(id);
         }
-        match self.training {
-            Some(_) => self.params.var(id),
-            None => Var::constant(self.params.value(id)),
+        match self.tracked {
+            true => self.params.var(id),
+            false => Var::constant(self.params.value(id)),
         }
     }
 

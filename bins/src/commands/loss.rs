@@ -1,15 +1,15 @@
 //! `hypersphere loss`: the losses, on paper and on numbers.
 
+use super::exchange;
 use crate::cli::Loss;
-use crate::dataset::DataError;
 use anyhow::{Context, Result, bail};
-use engine::{Float, MAX_RANK, Tensor};
+use engine::Float;
 use losses::{LOSSES, LossInfo, Spec, Status, Tensors, evaluate};
 use nn::{Checkpoint, Metadata};
 use safetensors::{Dtype, SafeTensors};
 use std::path::Path;
 
-/// Lists, shows or evaluates losses.
+/// Lists, shows, draws, suggests or evaluates losses.
 ///
 /// # Errors
 /// If there is no such loss, or the tensors do not fit.
@@ -17,6 +17,8 @@ pub fn run(command: &Loss) -> Result<()> {
     match command {
         Loss::List => list(),
         Loss::Show { name } => println!("{}", losses::find(name)?),
+        Loss::Plot(options) => return super::loss_plot::run(options),
+        Loss::Suggest(options) => super::loss_suggest::run(options)?,
         Loss::Eval {
             spec,
             input,
@@ -31,19 +33,20 @@ fn list() {
     let (name, about) = (width(|l| l.name), width(|l| l.about));
     let (name, about) = (name.unwrap_or(0), about.unwrap_or(0));
     println!(
-        "{:<name$} {:<14} {:<about$} parameters",
-        "name", "status", "about"
+        "{:<name$} {:<9} {:<14} {:<about$} parameters",
+        "name", "family", "status", "about"
     );
     for info in LOSSES {
         let keys: Vec<_> = info.parameters.iter().map(|p| p.key).collect();
         println!(
-            "{:<name$} {:<14} {:<about$} {}",
+            "{:<name$} {:<9} {:<14} {:<about$} {}",
             info.name,
+            info.family,
             status(info),
             info.about,
             keys.join(" ")
         );
-        println!("{:name$} {:14} {}", "", "", info.source);
+        println!("{:name$} {:9} {:14} {}", "", "", "", info.source);
     }
     println!("\n`hypersphere loss show NAME` has the formula, the defaults and the ranges.");
 }
@@ -57,9 +60,7 @@ fn status(info: &LossInfo) -> &'static str {
 
 /// The contract is in the command's help.
 fn eval(spec: &Spec, input: &Path, output: &Path) -> Result<()> {
-    let unusable = |e: anyhow::Error| DataError(format!("{}: {e:#}", input.display()));
-    let bytes = std::fs::read(input).map_err(|e| unusable(e.into()))?;
-    let results = results(spec, &bytes).map_err(unusable)?;
+    let results = exchange::read(input, |file| results(spec, file))?;
     let metadata = Metadata::from([("loss".to_string(), format!("{spec:#}"))]);
     let loss = match results {
         Results::Single(tensors) => write(tensors, metadata, output)?,
@@ -75,30 +76,16 @@ enum Results {
     Double(Tensors<f64>),
 }
 
-fn results(spec: &Spec, bytes: &[u8]) -> Result<Results> {
-    let file = SafeTensors::deserialize(bytes).context("this is no safetensors file")?;
+fn results(spec: &Spec, file: &SafeTensors<'_>) -> Result<Results> {
     let embeddings = file
         .tensor("embeddings")
         .context("there is no `embeddings` [N, D]")?;
-    let labels = labels(&file)?;
+    let labels = exchange::labels(file)?.context("there is no `labels` [N] (i64)")?;
     Ok(match embeddings.dtype() {
-        Dtype::F32 => Results::Single(evaluate(spec, &inputs(&file, Dtype::F32)?, &labels)?),
-        Dtype::F64 => Results::Double(evaluate(spec, &inputs(&file, Dtype::F64)?, &labels)?),
+        Dtype::F32 => Results::Single(evaluate(spec, &inputs(file, Dtype::F32)?, &labels)?),
+        Dtype::F64 => Results::Double(evaluate(spec, &inputs(file, Dtype::F64)?, &labels)?),
         other => bail!("`embeddings` holds {other:?}; expected F32 or F64"),
     })
-}
-
-fn labels(file: &SafeTensors<'_>) -> Result<Vec<i64>> {
-    let view = file
-        .tensor("labels")
-        .context("there is no `labels` [N] (i64)")?;
-    if view.dtype() != Dtype::I64 {
-        bail!("`labels` holds {:?}; expected I64", view.dtype());
-    }
-    let numbers = view.data().chunks_exact(8);
-    Ok(numbers
-        .map(|b| i64::from_le_bytes(b.try_into().expect("eight bytes")))
-        .collect())
 }
 
 /// All tensors but the labels, which must hold `dtype`, the type `T`.
@@ -111,13 +98,7 @@ fn inputs<T: Float>(file: &SafeTensors<'_>, dtype: Dtype) -> Result<Tensors<T>> 
                 view.dtype()
             );
         }
-        if view.shape().len() > MAX_RANK {
-            let axes = view.shape().len();
-            bail!("`{name}` has {axes} axes; no loss takes more than two");
-        }
-        let bytes = view.data().chunks_exact(size_of::<T>());
-        let numbers: Vec<T> = bytes.map(bytemuck::pod_read_unaligned).collect();
-        inputs.insert(name.to_string(), Tensor::try_new(view.shape(), &numbers)?);
+        inputs.insert(name.to_string(), exchange::tensor(name, &view)?);
     }
     Ok(inputs)
 }

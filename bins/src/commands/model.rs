@@ -5,7 +5,7 @@ use anyhow::Result;
 use engine::Params;
 use nn::{MODELS, Scope};
 
-/// Lists the networks or shows one.
+/// Lists the networks, shows one or evaluates one.
 ///
 /// # Errors
 /// If there is no network of that name.
@@ -26,6 +26,7 @@ pub fn run(command: &Model) -> Result<()> {
             let net = nn::Model::find(name)?.build(scope, [28, 28, 1], Some(*embed_dim))?;
             println!("{}", net.summary(&params));
         }
+        Model::Eval(options) => super::model_eval::run(options)?,
     }
     Ok(())
 }

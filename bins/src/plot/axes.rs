@@ -143,6 +143,8 @@ pub(super) fn ticks(low: f64, high: f64, count: usize) -> Vec<(f64, String)> {
     let exponent = rough.log10().floor() as i32;
     let power = 10_f64.powi(exponent);
     let (step, exponent) = match rough / power {
+        // Half a turn in degrees, perhaps without its ends, is divided as angles are.
+        _ if (0.0..0.5).contains(&low) && (179.5..=180.0).contains(&high) => (30.0, 1),
         m if m <= 1.0 => (power, exponent),
         m if m <= 2.0 => (2.0 * power, exponent),
         m if m <= 5.0 => (5.0 * power, exponent),
@@ -191,6 +193,7 @@ mod tests {
         assert_eq!(texts(98.93, 99.61), ["99.0", "99.2", "99.4", "99.6"]);
         assert_eq!(texts(0.0, 4e-7)[1], "1e−7");
         assert_eq!(texts(0.0, 3e7)[1], "1e7");
+        assert_eq!(texts(0.0, 180.0).len(), 7, "every 30 degrees");
     }
 
     #[test]

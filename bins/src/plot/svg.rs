@@ -16,6 +16,8 @@ pub(super) const BANNER: &str =
     r##"font-size="18" font-weight="600" fill="#222" text-anchor="middle""##;
 const TITLE: &str = r##"font-size="15" font-weight="600" fill="#222" text-anchor="middle""##;
 const SUBTITLE: &str = r##"font-size="11" fill="#666" text-anchor="middle""##;
+/// A name beside a swatch.
+pub(super) const LEGEND: &str = r##"font-size="11" fill="#444""##;
 /// A remark at the bottom right of a panel.
 pub(super) const NOTE: &str = r##"font-size="9.5" fill="#888" text-anchor="end""##;
 
@@ -160,7 +162,7 @@ impl Svg {
             swatch.line([x, base - 4.0], [x + 14.0, base - 4.0]);
             let style = format!(r#"stroke="{}" stroke-width="3""#, colour(i));
             self.path(&swatch, &style);
-            self.text([x + 20.0, base], r##"font-size="11" fill="#444""##, name);
+            self.text([x + 20.0, base], LEGEND, name);
             x += room;
         }
         height
@@ -221,6 +223,6 @@ fn shortened(name: &str) -> String {
 }
 
 /// What a text takes in an average sans-serif font, px.
-fn text_width(text: &str, size: f64) -> f64 {
+pub(super) fn text_width(text: &str, size: f64) -> f64 {
     text.chars().count() as f64 * size * 0.58
 }

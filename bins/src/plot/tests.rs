@@ -386,3 +386,152 @@ fn a_long_series_stays_small_and_keeps_its_extremes() {
     // The frame begins 44 px below the top; the axis leaves 4 % of its range above the outlier.
     assert!((44.0..60.0).contains(&highest), "{highest}");
 }
+
+fn unit_grid<'a>(columns: usize, rows: usize) -> Grid<'a> {
+    Grid {
+        x_label: "x",
+        y_label: "y",
+        x: (-1.0, 1.0),
+        y: (-1.0, 1.0),
+        columns,
+        rows,
+    }
+}
+
+/// `f` at the middles of `n` by `n` cells.
+fn sampled(n: usize, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let middle = |i: usize| (i as f64 + 0.5) / n as f64 * 2.0 - 1.0;
+    (0..n * n)
+        .map(|i| f(middle(i % n), middle(i / n)))
+        .collect()
+}
+
+fn field<'a>(grid: Grid<'a>, values: &'a [f64], boundary: &'a [f64]) -> Field<'a> {
+    Field {
+        title: "t",
+        subtitle: "s",
+        grid,
+        values,
+        most: None,
+        unit: "u",
+        boundary,
+        arrows: &[],
+    }
+}
+
+/// The points of the path that is drawn with this stroke.
+fn stroke(svg: &str, style: &str) -> Vec<[f64; 2]> {
+    let line = svg
+        .lines()
+        .find(|l| l.starts_with("<path") && l.contains(style));
+    let (_, d) = line.unwrap().split_once(" d=\"").unwrap();
+    let d = d.trim_end_matches("\"/>");
+    d.split(['M', 'L'])
+        .filter_map(|p| {
+            let (x, y) = p.split_once(' ')?;
+            Some([x.parse().ok()?, y.parse().ok()?])
+        })
+        .collect()
+}
+
+const BOUNDARY: &str = "stroke=\"#d6246e\"";
+
+#[test]
+fn a_contour_lies_where_the_function_says() {
+    let n = 40;
+    let values = sampled(n, |x, y| x * x + y * y);
+    let circle = sampled(n, |x, y| 0.25 - x * x - y * y);
+    let svg = functions(
+        "",
+        1,
+        &[Panel::Field(field(unit_grid(n, n), &values, &circle))],
+    )
+    .unwrap();
+    check(&svg);
+    // The frame is a square: its middle and its side come from the white line's extremes.
+    let line = stroke(&svg, BOUNDARY);
+    let ends = |k: usize| {
+        let all = || line.iter().map(|p| p[k]);
+        (
+            all().fold(f64::MAX, f64::min),
+            all().fold(f64::MIN, f64::max),
+        )
+    };
+    let ((left, right), (top, bottom)) = (ends(0), ends(1));
+    let middle = [(left + right) / 2.0, (top + bottom) / 2.0];
+    let radius = (right - left) / 2.0;
+    assert!(radius > 50.0 && (radius - (bottom - top) / 2.0).abs() < 0.5);
+    for at in &line {
+        let r = (at[0] - middle[0]).hypot(at[1] - middle[1]);
+        assert!((r - radius).abs() < 0.6, "{r} for {radius}");
+    }
+    assert!(line.len() > 80, "a closed line: {} points", line.len());
+}
+
+#[test]
+fn up_is_up_in_a_field_and_what_has_no_value_is_white() {
+    let n = 4;
+    let values = sampled(n, |_, y| if y < 0.0 { f64::NAN } else { y });
+    let svg = functions("", 1, &[Panel::Field(field(unit_grid(n, n), &values, &[]))]).unwrap();
+    check(&svg);
+    let shade = |y: f64| {
+        let lines = svg.lines().filter(|l| l.contains("crispEdges"));
+        lines.filter(|l| l.contains(&format!("M0 {y}L"))).count()
+    };
+    // A frame of 334 px from 42 px on, in four rows.
+    let rows = [376.0, 292.5, 209.0, 125.5].map(shade);
+    assert_eq!(rows, [0, 0, 1, 1]);
+}
+
+#[test]
+fn regions_of_two_classes_are_shaded_apart() {
+    let n = 30;
+    let (one, two) = (
+        sampled(n, |x, y| y - x - 0.3),
+        sampled(n, |x, y| x - y - 0.3),
+    );
+    let regions = Regions {
+        title: "t",
+        subtitle: "s",
+        grid: unit_grid(n, n),
+        leads: [&one, &two],
+        names: ["first", "second"],
+    };
+    let svg = functions("", 1, &[Panel::Regions(regions)]).unwrap();
+    check(&svg);
+    assert!(svg.contains(">first<") && svg.contains("the margin"));
+    // Class 1 wins where y is the larger: its line is above the diagonal, which falls in pixels.
+    let [line, other] = ["#0072b2", "#e69f00"].map(|colour| {
+        stroke(
+            &svg,
+            &format!("fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\""),
+        )
+    });
+    let side =
+        |points: &[[f64; 2]]| points.iter().map(|p| p[0] + p[1]).sum::<f64>() / points.len() as f64;
+    assert!(side(&line) < side(&other));
+}
+
+#[test]
+fn fields_that_make_no_picture_are_errors() {
+    let of = |grid, values: &[f64]| {
+        functions("", 1, &[Panel::Field(field(grid, values, &[]))]).unwrap_err()
+    };
+    assert_eq!(
+        of(unit_grid(2, 3), &[1.0; 5]),
+        PlotError::Cells {
+            panel: "t".to_owned(),
+            columns: 2,
+            rows: 3,
+            values: 5
+        }
+    );
+    let empty = PlotError::Empty {
+        panel: "t".to_owned(),
+        given: 6,
+    };
+    assert_eq!(of(unit_grid(2, 3), &[f64::NAN; 6]), empty);
+    // A function that is zero everywhere has a picture all the same.
+    let zero = [0.0; 6];
+    check(&functions("", 1, &[Panel::Field(field(unit_grid(2, 3), &zero, &zero))]).unwrap());
+}

@@ -189,6 +189,14 @@ fn losses_are_listed_and_explained() {
     let list = succeed(folder.path(), &["loss", "list"]);
     for info in losses::LOSSES {
         assert_has(&list, &[info.name, info.source]);
+        let row = list
+            .lines()
+            .find(|line| line.split(' ').next() == Some(info.name));
+        let status = match info.status {
+            losses::Status::Known => "known",
+            losses::Status::Reconstructed(_) => "reconstructed",
+        };
+        assert_has(row.unwrap(), &[&info.family.to_string(), status]);
     }
     let show = |name| succeed(folder.path(), &["loss", "show", name]);
     assert_has(&show("so-softmax"), &["lambda_p", "lambda_n", "one_sided"]);

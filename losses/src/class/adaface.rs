@@ -1,7 +1,7 @@
 //! AdaFace: a margin that follows the quality of a sample, read from the length of its embedding.
 
-use super::{HEAD_LR_MULT, scale};
-use crate::advice::{auto_scale, scale_warnings};
+use super::{HEAD_LR_MULT, cosine_scale, scale};
+use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Probe, SampleMargin, Softmax};
@@ -96,9 +96,7 @@ impl Loss for AdaFace {
                   each training step they move towards those of the batch by the part `rate`\n\
                   no gradient flows through z",
         parameters: &[
-            scale(64.0, |values, classes| {
-                auto_scale(classes, 1.0 - values.number("m"))
-            }),
+            scale(64.0, cosine_scale),
             Parameter::number("m", 0.4, Range::below(0.0, 1.0), "margin"),
             Parameter::number("h", 0.333, Range::above(0.0), "how widely qualities spread"),
             Parameter::number(

@@ -1,14 +1,13 @@
 //! ArcFace: a margin on the target's angle, with its true derivative.
 
-use super::{HEAD_LR_MULT, SMOOTHING, SPREAD, Smoothing, scale};
-use crate::advice::{auto_scale, scale_warnings};
+use super::{HEAD_LR_MULT, SMOOTHING, SPREAD, Smoothing, angle_margin, angle_scale, scale};
+use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::Float;
-use std::f64::consts::FRAC_PI_2;
 
 /// Fp(c) = s cos(θ + m) = s (c cos m − sin θ sin m) with θ = acos c, as far as θ ≤ π − m;
 /// beyond, where cos(θ + m) would rise again, s (c − m sin m). Fn(c) = s c.
@@ -120,15 +119,8 @@ impl Loss for ArcFaceLoss {
                   gradient=exact: the derivative, s sin(theta + m) / sin(theta)\n\
                   gradient=straight: t = s cos(theta_y + m) for every angle, differentiated as s c_y",
         parameters: &[
-            scale(64.0, |values, classes| {
-                auto_scale(classes, values.number("m").cos())
-            }),
-            Parameter::angle(
-                "m",
-                0.5,
-                Range::closed(0.0, FRAC_PI_2),
-                "margin, added to the target's angle",
-            ),
+            scale(64.0, angle_scale),
+            angle_margin(0.5),
             Parameter::word(
                 "gradient",
                 &["exact", "straight"],

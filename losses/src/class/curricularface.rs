@@ -1,8 +1,8 @@
 //! CurricularFace: ArcFace with hard negatives that count for more as training proceeds.
 
 use super::arcface::turned;
-use super::{HEAD_LR_MULT, scale};
-use crate::advice::{auto_scale, scale_warnings};
+use super::{HEAD_LR_MULT, angle_margin, angle_scale, scale};
+use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
@@ -10,7 +10,6 @@ use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned};
 use engine::Float;
-use std::f64::consts::FRAC_PI_2;
 
 /// Fp(c) = s cos(θ + m) as in ArcFace; Fn(c) = s c (t + c) for a negative that exceeds
 /// cos(θ_y + m), else s c.
@@ -80,15 +79,8 @@ impl Loss for CurricularFace {
                   t starts at 0 (head.curricularface.t); before each training step,\n\
                   t <- rate mean(c_y) + (1 - rate) t;   no gradient flows through t",
         parameters: &[
-            scale(64.0, |values, classes| {
-                auto_scale(classes, values.number("m").cos())
-            }),
-            Parameter::angle(
-                "m",
-                0.5,
-                Range::closed(0.0, FRAC_PI_2),
-                "margin, added to the target's angle",
-            ),
+            scale(64.0, angle_scale),
+            angle_margin(0.5),
             Parameter::number("rate", 0.01, Range::closed(0.0, 1.0), "rate of t"),
             HEAD_LR_MULT,
         ],

@@ -6,7 +6,7 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Probe, SampleMargin, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Separation, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::{Float, Tensor, Var};
 
@@ -86,7 +86,11 @@ impl Loss for ElasticFace {
                 0.5,
                 Range::below(0.0, 1.5),
                 "mean of the margins, radians or a difference of cosines",
-            ),
+            )
+            .separating(|values| match values.word("form") {
+                "cos" => Separation::Cosine,
+                _ => Separation::Angle,
+            }),
             Parameter::number("sigma", 0.05, Range::from(0.0), "deviation of the margins"),
             Parameter::word(
                 "form",

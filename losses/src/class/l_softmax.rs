@@ -1,10 +1,10 @@
 //! L-softmax: a multiple of the target's angle, between vectors of any length.
 
-use super::sphereface::{Annealing, SpherePsi, annealing_parameters};
+use super::sphereface::{Annealed, SpherePsi, annealed_parameters};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{GivenTarget, Margin, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, apply};
@@ -46,12 +46,9 @@ impl Op<1> for AngleMultiple {
     }
 }
 
-/// L-softmax with its annealing of λ.
+/// L-softmax.
 #[derive(Debug)]
-pub struct LSoftmax {
-    m: u32,
-    annealing: Annealing,
-}
+pub struct LSoftmax(Annealed);
 
 impl Loss for LSoftmax {
     const INFO: LossInfo = LossInfo {
@@ -63,15 +60,7 @@ impl Loss for LSoftmax {
                   f(theta) = (lambda cos(theta) + psi(theta)) / (1 + lambda)\n\
                   psi(theta) = (-1)^k cos(m theta) - 2k   for theta in [k pi/m, (k+1) pi/m]\n\
                   lambda = max(lambda_min, base (1 + gamma step)^-power), unless `lambda` is given",
-        parameters: &annealing_parameters(
-            Parameter::whole(
-                "m",
-                4.0,
-                Range::closed(1.0, 10.0),
-                "multiple of the target's angle",
-            ),
-            [1000.0, 2.5e-5, 35.0, 0.0],
-        ),
+        parameters: &annealed_parameters([1000.0, 2.5e-5, 35.0, 0.0]),
         presets: &[],
         head: Head::Inner,
         remarks: "The annealing is that of the authors' code for MNIST; theirs for CIFAR10 has gamma=2e-5,\n\
@@ -82,17 +71,11 @@ impl Loss for LSoftmax {
     };
 
     fn new(values: &Values) -> Self {
-        LSoftmax {
-            m: values.number("m") as u32,
-            annealing: Annealing::new(values),
-        }
+        LSoftmax(Annealed::new(values))
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let psi = SpherePsi {
-            m: self.m,
-            lambda: self.annealing.lambda(batch.step()),
-        };
+        let psi = self.0.at(batch.step());
         let z = batch.inner_products()?;
         let labels = batch.labels().clone();
         let target = batch.linear_weight().try_rows(labels)?;

@@ -6,7 +6,7 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Separation, Status, Values};
 use crate::loss::{Loss, Part};
 use engine::Float;
 
@@ -110,7 +110,11 @@ impl Loss for MvSoftmax {
                 0.35,
                 Range::below(0.0, 1.5),
                 "margin of the target, radians or a difference of cosines",
-            ),
+            )
+            .separating(|values| match values.word("target") {
+                "cosine" => Separation::Cosine,
+                _ => Separation::Angle,
+            }),
             Parameter::number(
                 "t",
                 0.2,

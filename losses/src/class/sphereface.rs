@@ -66,11 +66,29 @@ impl Margin for SpherePsi {
     }
 }
 
-/// SphereFace with its annealing of λ.
+/// ψ with the annealing of its λ: the margin of SphereFace and of L-softmax.
 #[derive(Debug)]
-pub struct SphereFace {
+pub struct Annealed {
     m: u32,
     annealing: Annealing,
+}
+
+impl Annealed {
+    /// From the parameters that [`annealed_parameters`] lists.
+    pub(crate) fn new(values: &Values) -> Self {
+        Annealed {
+            m: values.number("m") as u32,
+            annealing: Annealing::new(values),
+        }
+    }
+
+    /// ψ at a training step.
+    pub fn at(&self, step: u64) -> SpherePsi {
+        SpherePsi {
+            m: self.m,
+            lambda: self.annealing.lambda(step),
+        }
+    }
 }
 
 /// How λ follows the training step.
@@ -92,7 +110,7 @@ pub enum Annealing {
 }
 
 impl Annealing {
-    pub(crate) fn new(values: &Values) -> Self {
+    fn new(values: &Values) -> Self {
         let falling = || Annealing::Falling {
             base: values.number("base"),
             gamma: values.number("gamma"),
@@ -118,17 +136,20 @@ impl Annealing {
     }
 }
 
-/// A margin with the parameters of its annealing, whose defaults are base, gamma, power and
-/// lambda_min.
-pub(crate) const fn annealing_parameters(
-    margin: Parameter,
+/// The multiple m and its annealing, whose defaults are base, gamma, power and lambda_min.
+pub(crate) const fn annealed_parameters(
     [base, gamma, power, lambda_min]: [f64; 4],
 ) -> [Parameter; 7] {
     const fn from_zero(key: &'static str, default: f64, meaning: &'static str) -> Parameter {
         Parameter::number(key, default, Range::from(0.0), meaning)
     }
     [
-        margin,
+        Parameter::whole(
+            "m",
+            4.0,
+            Range::closed(1.0, 10.0),
+            "multiple of the target's angle",
+        ),
         from_zero("lambda", 0.0, "fixed lambda, in place of the annealing").optional(),
         from_zero("base", base, "lambda at step 0"),
         from_zero("gamma", gamma, "how fast lambda falls"),
@@ -137,6 +158,10 @@ pub(crate) const fn annealing_parameters(
         HEAD_LR_MULT,
     ]
 }
+
+/// SphereFace.
+#[derive(Debug)]
+pub struct SphereFace(Annealed);
 
 impl Loss for SphereFace {
     const INFO: LossInfo = LossInfo {
@@ -147,15 +172,7 @@ impl Loss for SphereFace {
                   f(theta) = (lambda cos(theta) + psi(theta)) / (1 + lambda)\n\
                   psi(theta) = (-1)^k cos(m theta) - 2k   for theta in [k pi/m, (k+1) pi/m]\n\
                   lambda = max(lambda_min, base (1 + gamma step)^-power), unless `lambda` is given",
-        parameters: &annealing_parameters(
-            Parameter::whole(
-                "m",
-                4.0,
-                Range::closed(1.0, 10.0),
-                "multiple of the target's angle",
-            ),
-            [1000.0, 0.12, 1.0, 5.0],
-        ),
+        parameters: &annealed_parameters([1000.0, 0.12, 1.0, 5.0]),
         presets: &[],
         head: Head::Angular,
         remarks: "",
@@ -166,17 +183,11 @@ impl Loss for SphereFace {
     };
 
     fn new(values: &Values) -> Self {
-        SphereFace {
-            m: values.number("m") as u32,
-            annealing: Annealing::new(values),
-        }
+        SphereFace(Annealed::new(values))
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let margin = SpherePsi {
-            m: self.m,
-            lambda: self.annealing.lambda(batch.step()),
-        };
+        let margin = self.0.at(batch.step());
         let (c, lengths) = (batch.cosines()?, batch.lengths()?);
         let loss = batch.sample_loss(&c, &lengths, Radial(margin), Softmax::default())?;
         Ok(Part::only(Self::INFO.name, loss))

@@ -23,6 +23,10 @@ pub trait Form: Clone + Debug + Send + Sync + 'static {
         negative: impl Fn(T) -> [T; 3],
     ) -> [T; 2];
 
+    /// By how much an exponent of the target and one of another class put a sample on its class's
+    /// side of the boundary between the two; `None` if the two functions are no exponents.
+    fn lead(positive: f64, negative: f64) -> Option<f64>;
+
     /// Settings to check margins with, in turn.
     fn probes() -> Vec<Self>;
 }
@@ -69,6 +73,10 @@ impl Form for Softmax {
         [softplus(gap) + (smoothing * fp - even * exponents), by_a]
     }
 
+    fn lead(positive: f64, negative: f64) -> Option<f64> {
+        Some(positive - negative)
+    }
+
     fn probes() -> Vec<Self> {
         vec![Softmax { smoothing: 0.0 }, Softmax { smoothing: 0.1 }]
     }
@@ -109,6 +117,10 @@ impl Form for Decoupled {
         [softplus(-fp) + w * softplus(lse.total), by_a]
     }
 
+    fn lead(positive: f64, negative: f64) -> Option<f64> {
+        Some(positive.min(-negative))
+    }
+
     fn probes() -> Vec<Self> {
         vec![Decoupled { weight: 0.7 }]
     }
@@ -133,6 +145,10 @@ impl Form for Separable {
             by_a += f_by_a;
         }
         [sum, by_a]
+    }
+
+    fn lead(_: f64, _: f64) -> Option<f64> {
+        None
     }
 
     fn probes() -> Vec<Self> {
@@ -163,6 +179,10 @@ impl Form for Ratio {
         }
         gradient[y] = -fp_by_c;
         [lse.total - fp, by_a]
+    }
+
+    fn lead(positive: f64, negative: f64) -> Option<f64> {
+        Some(positive - negative)
     }
 
     fn probes() -> Vec<Self> {

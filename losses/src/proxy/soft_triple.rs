@@ -3,19 +3,15 @@
 use crate::batch::Batch;
 use crate::class::HEAD_LR_MULT;
 use crate::class::cosface::CosFace;
-use crate::class::subcenter::cosines_with_centers;
+use crate::class::subcenter::Centers;
 use crate::error::Result;
 use crate::frame::Softmax;
 use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
 use crate::loss::{Loss, Part};
-use crate::owned::{Axis, Owned};
+use crate::owned::Owned;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, Var, apply};
-use nn::Init;
 use std::collections::BTreeMap;
-
-/// Where the proxies are.
-const WEIGHT: &str = "soft-triple.weight";
 
 /// The similarity of each class, S_c = Σ_k softmax_k(s_k/γ) s_k, of cosines `[N, C, K]`: `[N, C]`.
 fn relaxed<T: Float>(cosines: &Var<T>, gamma: f64) -> Result<Var<T>> {
@@ -23,10 +19,12 @@ fn relaxed<T: Float>(cosines: &Var<T>, gamma: f64) -> Result<Var<T>> {
     Ok(shares.try_mul(cosines)?.try_sum_over(2)?)
 }
 
-/// y = Σ √(2 − 2 ⟨w_cs, w_ct⟩) over the classes c and s < t, divided by C K (K − 1), of points of
-/// length 1, `[C, K, D]`;  dw_cs = dy Σ_t (−w_ct / √…) / (C K (K − 1))
+/// y = Σ |w_cs − w_ct| over the classes c and s < t, divided by C K (K − 1), of points `[C, K, D]`;
+/// dw_cs = dy Σ_t (w_cs − w_ct) / |w_cs − w_ct| / (C K (K − 1))
 ///
-/// Below 1e-5 a distance has no slope, which would be infinite at 0.
+/// On points of length 1 this is the paper's √(2 − 2 ⟨w_cs, w_ct⟩), whose rounding error near equal
+/// points is the root of one: differences are exact there. Below 1e-5 a distance has no slope,
+/// which jumps at 0.
 #[derive(Clone, Debug)]
 pub struct Spread;
 
@@ -51,10 +49,11 @@ impl Op<1> for Spread {
         let (points, out) = (w.data(), dw.data_mut());
         each_pair(&w, |s, t, distance| {
             if distance > T::of(SHORTEST) {
-                let slope = -(scale / distance);
+                let slope = scale / distance;
                 for d in 0..dim {
-                    out[s * dim + d] += slope * points[t * dim + d];
-                    out[t * dim + d] += slope * points[s * dim + d];
+                    let pull = slope * (points[s * dim + d] - points[t * dim + d]);
+                    out[s * dim + d] += pull;
+                    out[t * dim + d] -= pull;
                 }
             }
         });
@@ -62,11 +61,7 @@ impl Op<1> for Spread {
     }
 
     fn cases(g: &mut Gen) -> Vec<Case<Self, 1>> {
-        let case = |shape: [usize; 3]| {
-            let length = (shape[2] as f64).sqrt();
-            let w = g.normal(shape).map(|w| 0.5 * w / length);
-            Case::new(format!("{shape:?}"), Spread, [w])
-        };
+        let case = |shape: [usize; 3]| Case::new(format!("{shape:?}"), Spread, [g.normal(shape)]);
         [[3, 2, 5], [2, 4, 7]].map(case).into()
     }
 }
@@ -87,9 +82,8 @@ fn each_pair<T: Float>(w: &Tensor<T>, mut f: impl FnMut(usize, usize, T)) {
         for s in 0..k {
             for t in s + 1..k {
                 let (s, t) = (class * k + s, class * k + t);
-                let product: T = row(s).iter().zip(row(t)).map(|(&a, &b)| a * b).sum();
-                let two = T::of(2.0);
-                f(s, t, (two - two * product).max(T::ZERO).sqrt());
+                let differences = row(s).iter().zip(row(t)).map(|(&a, &b)| a - b);
+                f(s, t, differences.map(|d| d * d).sum::<T>().sqrt());
             }
         }
     }
@@ -101,7 +95,7 @@ pub struct SoftTriple {
     softmax: CosFace,
     gamma: f64,
     tau: f64,
-    proxies: usize,
+    proxies: Centers,
 }
 
 impl Loss for SoftTriple {
@@ -153,14 +147,15 @@ impl Loss for SoftTriple {
             },
             gamma: values.number("gamma"),
             tau: values.number("tau"),
-            proxies: values.number("k") as usize,
+            proxies: Centers {
+                name: "soft-triple.weight",
+                per_class: values.number("k") as usize,
+            },
         }
     }
 
     fn owns(&self, _: usize, dim: usize) -> Vec<Owned> {
-        let axes = [Axis::Classes, Axis::Of(self.proxies), Axis::Dim];
-        let init = Init::Normal(1.0 / (dim as f64).sqrt());
-        vec![Owned::weights(WEIGHT, &axes, init)]
+        self.proxies.owned(dim)
     }
 
     fn logits<T: Float>(
@@ -168,13 +163,13 @@ impl Loss for SoftTriple {
         embeddings: &Var<T>,
         owned: &BTreeMap<&'static str, Var<T>>,
     ) -> Result<Option<Var<T>>> {
-        let c = cosines_with_centers(&embeddings.try_l2_normalize()?, &owned[WEIGHT])?;
+        let c = self.proxies.cosines_of(embeddings, owned)?;
         Ok(Some(relaxed(&c, self.gamma)?))
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let weight = batch.owned(WEIGHT);
-        let c = cosines_with_centers(&batch.unit_embeddings()?, weight)?;
+        let weight = batch.owned(self.proxies.name);
+        let c = self.proxies.cosines_in(batch)?;
         let similarities = relaxed(&c, self.gamma)?;
         let softmax = batch.class_loss(&similarities, self.softmax.clone(), Softmax::default())?;
         Ok(vec![

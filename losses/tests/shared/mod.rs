@@ -4,6 +4,20 @@ use engine::{Float, Params, Tensor};
 use losses::{Criterion, Kind, LOSSES, Spec, Tensors};
 use nn::Scope;
 
+/// Scales that are not called `s` or `r`.
+const SCALES: [(&str, &str); 10] = [
+    ("circle", "gamma"),
+    ("circle-pair", "gamma"),
+    ("cs-softmax", "lambda"),
+    ("gaussian", "alpha"),
+    ("multi-similarity", "beta"),
+    ("proxy-anchor", "alpha"),
+    ("proxy-nca", "scale"),
+    ("so-softmax", "lambda_n"),
+    ("so-softmax", "lambda_p"),
+    ("soft-triple", "lambda"),
+];
+
 /// Every loss with its defaults, with each of its words, flags and presets, and at scale 1 and 512.
 pub fn specs() -> Vec<Spec> {
     let mut specs = Vec::new();
@@ -14,7 +28,9 @@ pub fn specs() -> Vec<Spec> {
             let values: Vec<String> = match parameter.kind {
                 Kind::Word(words) => words.iter().map(|w| w.to_string()).collect(),
                 Kind::Flag => vec!["true".into()],
-                _ if ["s", "gamma", "r"].contains(&key) => vec!["1".into(), "512".into()],
+                _ if SCALES.contains(&(info.name, key)) || ["s", "r"].contains(&key) => {
+                    vec!["1".into(), "512".into()]
+                }
                 _ if key == "memory" => vec!["4".into()],
                 _ => continue,
             };

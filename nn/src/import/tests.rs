@@ -48,6 +48,21 @@ fn with_classifier(name: &str) -> Vec<(String, Tensor<f32>)> {
     tensors
 }
 
+/// Every parameter, brought back to the layout of the file, is what the file has.
+fn assert_goes_back(
+    imported: &Imported<f32>,
+    params: &Params<f32>,
+    tensors: &[(String, Tensor<f32>)],
+) {
+    assert_eq!(imported.origins.len(), params.iter().count());
+    for origin in &imported.origins {
+        let back = origin.in_file(&params.value(origin.id));
+        let (_, there) = tensors.iter().find(|(key, _)| *key == origin.key).unwrap();
+        assert_eq!(back.shape(), there.shape(), "{}", origin.key);
+        assert_eq!(back.data(), there.data(), "{}", origin.key);
+    }
+}
+
 #[test]
 fn convolutions_change_their_layout_and_the_classifier_is_handed_out() {
     let mut tensors = with_classifier("resnet20-b");
@@ -59,7 +74,7 @@ fn convolutions_change_their_layout_and_the_classifier_is_handed_out() {
         );
     }
     tensors.push(("module.bn1.num_batches_tracked".into(), Tensor::zeros([])));
-    let (_folder, path) = file(tensors);
+    let (_folder, path) = file(tensors.clone());
     let (mut params, net) = built("resnet20-b", [32, 32, 3], &ModelOptions::default());
     let imported = net.import(&path, &mut params).unwrap();
     let value = |name: &str| params.value(params.find(name).unwrap());
@@ -75,7 +90,9 @@ fn convolutions_change_their_layout_and_the_classifier_is_handed_out() {
     }
     let mean = params.find_buffer("backbone.bn1.running_mean").unwrap();
     assert_eq!(params.buffer(mean).data()[7], 7.0);
+    assert_goes_back(&imported, &params, &tensors);
     let classifier = imported.classifier.unwrap();
+    assert_eq!(classifier.key, "module.linear");
     assert_eq!(classifier.weight.shape(), [10, 64].into());
     assert_eq!(classifier.bias.unwrap().data(), [0.25; 10]);
     assert!(imported.kept.is_empty());
@@ -103,9 +120,11 @@ fn what_the_published_network_lacks_is_kept_and_named() {
 #[test]
 fn columns_for_an_image_change_their_order() {
     let input = [32, 32, 3];
-    let (_folder, path) = file(torch_tensors("iresnet18", input));
+    let tensors = torch_tensors("iresnet18", input);
+    let (_folder, path) = file(tensors.clone());
     let (mut params, net) = built("iresnet18", input, &ModelOptions::default());
     let imported = net.import(&path, &mut params).unwrap();
+    assert_goes_back(&imported, &params, &tensors);
     assert!(imported.classifier.is_none() && imported.kept.is_empty());
     let fc = params.value(params.find("backbone.fc.weight").unwrap());
     // Output 1, row 1, column 0, channel 3 of 2x2 pixels and 512 channels.
