@@ -9,6 +9,8 @@
 //! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
 //! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
 //!
+//! Which of them a folder holds is found out by [`guess`]; [`FORMATS`] lists them by name.
+//!
 //! A [`Manifest`](crate::Manifest) comes within a [`Survey`](crate::manifest::Survey), which
 //! holds the counts its authors state against those found. Entries are sorted by path, so that
 //! nothing depends on the order in which a file system lists its files.
@@ -39,8 +41,11 @@
 pub mod cifar;
 pub mod faces;
 pub mod folder;
+mod guess;
 mod list;
 mod mat;
 pub mod omniglot;
 pub mod reid;
 pub mod retrieval;
+
+pub use guess::{Content, FORMATS, Format, Guess, Task, format, guess};

@@ -222,6 +222,16 @@ pub fn read(layout: &Layout, root: impl AsRef<Path>) -> Result<Survey> {
 }
 
 impl Layout {
+    /// Training, query, gallery.
+    pub(super) fn folders(&self) -> &[&'static str] {
+        &self.folders
+    }
+
+    /// Whether an image may be named so.
+    pub(super) fn fits(&self, name: &str) -> bool {
+        (self.parse)(name).is_some()
+    }
+
     fn survey(&self, root: &Path, entries: Vec<Entry>, ignored: usize) -> Survey {
         let count = |(what, official, found): &(&str, usize, Counted)| -> Count {
             list::count(what, *official, found(&entries))
