@@ -6,6 +6,7 @@
 //! | a folder per class | [`folder`] | a manifest |
 //! | Omniglot, with Lake's 20 one-shot runs | [`omniglot`] | a manifest, runs |
 //! | ORL, LFW with its pairs | [`faces`] | a manifest, pairs |
+//! | insightface's packs of pairs | [`pack`] | encoded images, pairs |
 //! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
 //! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
 //!
@@ -45,6 +46,7 @@ mod guess;
 mod list;
 mod mat;
 pub mod omniglot;
+pub mod pack;
 pub mod reid;
 pub mod retrieval;
 

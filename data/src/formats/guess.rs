@@ -10,6 +10,7 @@
 //! ```
 
 use super::list::{self, Scan};
+use super::pack::{self, Pack};
 use super::{cifar, faces, folder, omniglot, reid, retrieval};
 use crate::error::{Error, Result};
 use crate::manifest::{Manifest, Survey};
@@ -52,6 +53,8 @@ pub enum Content {
     Files(Survey),
     /// Pictures in memory.
     Pictures(Official),
+    /// Pairs of pictures.
+    Pairs(Pack),
 }
 
 /// The layout that a path most likely holds.
@@ -166,9 +169,13 @@ pub static FORMATS: &[Format] = &[
     },
     Format {
         name: "cars196",
-        about: "Cars196: cars_annos.mat",
+        about: "Cars196: cars_annos.mat, or names.csv with anno_train.csv and anno_test.csv",
         task: Task::Retrieval,
-        signs: |look| look.files(&["cars_annos.mat"]),
+        signs: |look| {
+            let tables = ["names.csv", "anno_train.csv", "anno_test.csv"];
+            let original = look.files(&["cars_annos.mat"]);
+            original.or_else(|| look.files(&tables))
+        },
         read: |root| retrieval::cars(root, false).map(Content::Files),
     },
     Format {
@@ -243,6 +250,14 @@ pub static FORMATS: &[Format] = &[
         },
     },
     Format {
+        name: "insightface",
+        about: "pairs of faces in a file of insightface: lfw.bin, agedb_30.bin, …",
+        task: Task::Verification,
+        // Folders may hold several, and whoever means one can name it.
+        signs: |_| None,
+        read: |file| pack::read(file).map(Content::Pairs),
+    },
+    Format {
         name: "lfw",
         about: "LFW: folders of people, Name/Name_0001.jpg",
         task: Task::Verification,
@@ -297,7 +312,7 @@ pub fn format(name: &str) -> Result<&'static Format> {
     })
 }
 
-/// Finds out which layout a folder, or a manifest, holds.
+/// Finds out which layout a folder, a manifest or a pack of face pairs is.
 ///
 /// Where the path itself is none of the particular ones but all folders in it are, it was unpacked
 /// a level deeper: the only one is meant, and of several one has to be named. What is left is a
@@ -366,9 +381,14 @@ fn guess_file(path: &Path) -> Result<Guess> {
             root: path.into(),
             reasons: vec!["a CSV file".into()],
         }),
+        Some("bin") => Ok(Guess {
+            format: format("insightface")?,
+            root: path.into(),
+            reasons: vec!["a single file that ends in .bin".into()],
+        }),
         _ => Err(Error::invalid(
             format!("data in {}", path.display()),
-            "a folder or a CSV manifest",
+            "a folder, a CSV manifest or a pack of face pairs (.bin)",
             "another file",
             "unpack archives first",
         )),

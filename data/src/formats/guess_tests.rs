@@ -17,7 +17,7 @@ const MARKET: [&str; 3] = [
 
 #[test]
 fn every_layout_is_known_by_its_names() {
-    let layouts: [(&str, &[&str]); 19] = [
+    let layouts: [(&str, &[&str]); 20] = [
         ("manifest", &["manifest.csv", "a/1.png"]),
         ("idx", &["train-images-idx3-ubyte.gz"]),
         ("cifar10", &["data_batch_1.bin", "test_batch.bin"]),
@@ -33,6 +33,7 @@ fn every_layout_is_known_by_its_names() {
             &["images.txt", "image_class_labels.txt", "images/1/x.jpg"],
         ),
         ("cars196", &["cars_annos.mat", "car_ims/000001.jpg"]),
+        ("cars196", &["names.csv", "anno_train.csv", "anno_test.csv"]),
         (
             "sop",
             &["Ebay_train.txt", "Ebay_test.txt", "bicycle_final/1_0.JPG"],
@@ -80,8 +81,10 @@ fn every_layout_is_known_by_its_names() {
     }
     let unnamed: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
     let known = layouts.map(|(name, _)| name);
-    let detected = |name: &&str| known.contains(name) || *name == "cuhk03-detected";
-    assert!(unnamed.iter().all(detected), "a layout without a test");
+    // Tested below, as they need a folder of their name or are no folder.
+    let others = ["cuhk03-detected", "insightface"];
+    let is_tested = |name: &&str| known.contains(name) || others.contains(name);
+    assert!(unnamed.iter().all(is_tested), "a layout without a test");
 }
 
 #[test]
@@ -169,6 +172,9 @@ fn a_file_may_be_a_manifest() {
     assert!(
         matches!(guess(&list).unwrap().read(), Ok(Content::Files(s)) if s.manifest.entries.len() == 1)
     );
+    let pack = root.path().join("lfw.bin");
+    std::fs::write(&pack, b"\x80\x03]]\x86.").unwrap();
+    assert!(matches!(guess(&pack).unwrap().read(), Ok(Content::Pairs(pack)) if pack.is_empty()));
     let message = guess(root.path().join("data.zip")).unwrap_err().to_string();
     assert!(message.contains("unpack archives"), "{message}");
 }
