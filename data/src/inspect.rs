@@ -17,7 +17,7 @@ use engine::par;
 use image::RgbImage;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -115,7 +115,7 @@ impl Inspection {
 pub fn inspect(content: &Content, task: Task, unreadable: Unreadable) -> Inspection {
     match content {
         Content::Files(survey) => files(survey, task, unreadable),
-        Content::Pictures(official) => pictures(official),
+        Content::Pictures { official, counts } => pictures(official, counts),
         Content::Pairs(pack) => pairs(pack, unreadable),
     }
 }
@@ -426,7 +426,7 @@ fn test(manifest: &Manifest, problems: &mut Problems) {
     problems.add(Severity::Note, what, paths);
 }
 
-fn pictures(official: &Official) -> Inspection {
+fn pictures(official: &Official, counts: &[Count]) -> Inspection {
     let sets = [("train", &official.train), ("test", &official.test)];
     let mut problems = Problems::default();
     let mut hashes: HashMap<[u8; 32], (usize, String)> = HashMap::new();
@@ -477,7 +477,7 @@ fn pictures(official: &Official) -> Inspection {
     Inspection {
         name: official.train.name().into(),
         parts: sets.map(part).to_vec(),
-        counts: Vec::new(),
+        counts: counts.to_vec(),
         ignored: 0,
         readable: official.train.len() + official.test.len(),
         sizes: sizes(&tallies),
@@ -546,7 +546,7 @@ pub fn sheet(content: &Content, rows: usize, columns: usize) -> RgbImage {
                 Some(picture.resized(area, [side(area.height), side(area.width)]))
             })
         }
-        Content::Pictures(official) => {
+        Content::Pictures { official, .. } => {
             let set = &official.train;
             let shape = [set.shape()[0], set.shape()[1], set.shape()[2]];
             cells(set.labels(), rows, columns, |i| {
@@ -590,134 +590,6 @@ fn cells<L: Ord + Copy>(
     par::map(chosen.len(), |i| {
         chosen[i].and_then(&picture).unwrap_or_else(black)
     })
-}
-
-/// Makes a CSV manifest of anything.
-///
-/// A list of files becomes a list with paths from the folder of the CSV file, which must be the
-/// data's own folder or one above it; with `copy` the files are copied beside it instead. Pictures
-/// in memory become PNG files in a folder named after the CSV file; the images of pairs go there as
-/// they are, with their fold, and are labelled by their pair (`17`), with `a` and `b` added where
-/// they show two people.
-///
-/// # Errors
-/// [`Error::Invalid`] if the files do not lie below the CSV file's folder and are not to be copied,
-/// or the pictures have neither 1 nor 3 channels; [`Error::Io`] if something cannot be written.
-pub fn convert(content: &Content, csv: impl AsRef<Path>, copy: bool) -> Result<Manifest> {
-    let csv = csv.as_ref();
-    let parent = match csv.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
-    let entries = match content {
-        Content::Files(survey) if copy => copied(&survey.manifest, parent)?,
-        Content::Files(survey) => moved(&survey.manifest, parent, csv)?,
-        Content::Pictures(official) => unpacked(official, parent, csv)?,
-        Content::Pairs(pack) => unpaired(pack, parent, csv)?,
-    };
-    let manifest = Manifest {
-        name: csv.display().to_string(),
-        root: parent.into(),
-        entries,
-    };
-    manifest.write(csv)?;
-    Ok(manifest)
-}
-
-fn moved(manifest: &Manifest, parent: &Path, csv: &Path) -> Result<Vec<Entry>> {
-    let real = |path: &Path| path.canonicalize().map_err(|e| Error::io(path, e));
-    let (root, above) = (real(&manifest.root)?, real(parent)?);
-    let Ok(inside) = root.strip_prefix(&above) else {
-        return Err(Error::invalid(
-            format!("manifest {}", csv.display()),
-            format!("a place in {} or above it", manifest.root.display()),
-            parent.display(),
-            "write it there, or have the files copied beside it",
-        ));
-    };
-    let names = inside.components().map(|c| c.as_os_str().to_string_lossy());
-    let prefix: String = names.map(|name| format!("{name}/")).collect();
-    let entry = |e: &Entry| Entry {
-        path: format!("{prefix}{}", e.path),
-        ..e.clone()
-    };
-    Ok(manifest.entries.iter().map(entry).collect())
-}
-
-fn copied(manifest: &Manifest, parent: &Path) -> Result<Vec<Entry>> {
-    for i in 0..manifest.entries.len() {
-        let to = parent.join(&manifest.entries[i].path);
-        if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
-        }
-        let from = manifest.path(i);
-        fs::copy(&from, &to).map_err(|e| Error::io(&from, e))?;
-    }
-    Ok(manifest.entries.clone())
-}
-
-fn unpacked(official: &Official, parent: &Path, csv: &Path) -> Result<Vec<Entry>> {
-    let stem = csv
-        .file_stem()
-        .map_or("images".into(), |s| s.to_string_lossy());
-    let mut entries = Vec::new();
-    for (set, name, split) in [
-        (&official.train, "train", Split::Train),
-        (&official.test, "test", Split::Test),
-    ] {
-        let [height, width, channels] = set.shape();
-        let colour = match channels {
-            1 => image::ExtendedColorType::L8,
-            3 => image::ExtendedColorType::Rgb8,
-            other => {
-                let hint = "such pictures cannot be written as PNG";
-                return Err(Error::invalid(set.name(), "1 or 3 channels", other, hint));
-            }
-        };
-        let folder = parent.join(&*stem).join(name);
-        fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-        let results = par::map(set.len(), |i| {
-            let path = folder.join(format!("{i:06}.png"));
-            image::save_buffer(&path, set.image(i), width as u32, height as u32, colour)
-                .map_err(|e| Error::io(&path, std::io::Error::other(e)))
-        });
-        results.into_iter().collect::<Result<()>>()?;
-        for (i, &label) in set.labels().iter().enumerate() {
-            let path = format!("{stem}/{name}/{i:06}.png");
-            entries.push(Entry::new(path, set.classes()[label].clone(), split));
-        }
-    }
-    Ok(entries)
-}
-
-fn unpaired(pack: &Pack, parent: &Path, csv: &Path) -> Result<Vec<Entry>> {
-    let stem = csv
-        .file_stem()
-        .map_or("images".into(), |s| s.to_string_lossy());
-    let folder = parent.join(&*stem);
-    fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-    let entry = |(i, image): (usize, &Vec<u8>)| {
-        let kind = if image.starts_with(b"\x89PNG") {
-            "png"
-        } else {
-            "jpg"
-        };
-        let path = format!("{stem}/{i:06}.{kind}");
-        let to = parent.join(&path);
-        fs::write(&to, image).map_err(|e| Error::io(&to, e))?;
-        let pair = i / 2;
-        let person = match (pack.same[pair], i % 2) {
-            (true, _) => "",
-            (false, 0) => "a",
-            (false, _) => "b",
-        };
-        Ok(Entry {
-            fold: Some(pack.fold(pair) as u32),
-            ..Entry::new(path, format!("{pair}{person}"), Split::Test)
-        })
-    };
-    pack.images.iter().enumerate().map(entry).collect()
 }
 
 #[cfg(test)]

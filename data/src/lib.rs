@@ -7,6 +7,7 @@
 //! | file | [`idx`], [`mnist`], [`formats`] | bytes from disk or from inside the program, checked |
 //! | or none | [`synth`] | people and vehicles that nobody has ever seen |
 //! | list | [`Manifest`] | which file shows what, for what, by which camera |
+//! | check | [`inspect`] | what is damaged, there twice, or on both sides of the test |
 //! | picture | [`decode`] | JPEG, PNG and others as bytes, the right way up |
 //! | set | [`ImageSet`], [`FileSet`] | labelled pictures in memory, or in their files until they are needed |
 //! | parts | [`Official`], [`Parts`] | training, validation by construction, test |

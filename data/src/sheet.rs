@@ -49,28 +49,22 @@ pub fn tiled(pictures: &[Picture], columns: usize) -> RgbImage {
 /// # Panics
 /// If `columns` is zero or the batch does not have the channels of `normalise`.
 pub fn contact_sheet(batch: &Batch, normalise: &Normalise, columns: usize) -> RgbImage {
-    let [number, height, width, channels] = batch.shape;
+    let [_, height, width, channels] = batch.shape;
     assert_eq!(
         channels,
         normalise.mean().len(),
         "the channels of the normalisation"
     );
-    let columns = columns.min(number.max(1));
-    let rows = number.div_ceil(columns);
     let bytes = normalise.bytes(&batch.images);
-    let side = |cells: usize, cell: usize| (cells * (cell + 1) + 1) as u32;
-    let mut sheet = RgbImage::from_pixel(side(columns, width), side(rows, height), Rgb([96, 0, 0]));
-    for (i, pixel) in bytes.chunks_exact(channels).enumerate() {
-        let (cell, y, x) = (i / (width * height), i / width % height, i % width);
-        let left = cell % columns * (width + 1) + 1 + x;
-        let top = cell / columns * (height + 1) + 1 + y;
-        let colour = match *pixel {
-            [red, green, blue] => [red, green, blue],
-            _ => [pixel[0]; 3],
-        };
-        sheet.put_pixel(left as u32, top as u32, Rgb(colour));
-    }
-    sheet
+    let picture = |image: &[u8]| match channels {
+        1 | 3 => Picture::new(image.to_vec(), [height, width, channels]),
+        _ => {
+            let first = image.iter().step_by(channels).copied().collect();
+            Picture::new(first, [height, width, 1])
+        }
+    };
+    let images = bytes.chunks_exact((height * width * channels).max(1));
+    tiled(&images.map(picture).collect::<Vec<_>>(), columns)
 }
 
 #[cfg(test)]

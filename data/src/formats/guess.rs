@@ -13,7 +13,7 @@ use super::list::{self, Scan};
 use super::pack::{self, Pack};
 use super::{cifar, faces, folder, omniglot, reid, retrieval};
 use crate::error::{Error, Result};
-use crate::manifest::{Manifest, Survey};
+use crate::manifest::{Count, Manifest, Survey};
 use crate::mnist;
 use crate::split::Official;
 use std::fmt;
@@ -52,7 +52,12 @@ pub enum Content {
     /// A list of files.
     Files(Survey),
     /// Pictures in memory.
-    Pictures(Official),
+    Pictures {
+        /// The pictures of training and test.
+        official: Official,
+        /// The official table of the data set, as far as there is one.
+        counts: Vec<Count>,
+    },
     /// Pairs of pictures.
     Pairs(Pack),
 }
@@ -131,7 +136,13 @@ pub static FORMATS: &[Format] = &[
             let name = look.names.iter().find(is_part)?;
             Some(vec![format!("the file {name}")])
         },
-        read: |root| mnist::from_folder(root).map(Content::Pictures),
+        read: |root| {
+            // The layout is that of several data sets.
+            Ok(Content::Pictures {
+                official: mnist::from_folder(root)?,
+                counts: Vec::new(),
+            })
+        },
     },
     Format {
         name: "cifar10",
@@ -141,7 +152,7 @@ pub static FORMATS: &[Format] = &[
             let binary = look.files(&["data_batch_1.bin", "test_batch.bin"]);
             binary.or_else(|| look.files(&["data_batch_1", "test_batch"]))
         },
-        read: |root| cifar::ten(root).map(Content::Pictures),
+        read: |root| cifar::ten(root).map(of_cifar),
     },
     Format {
         name: "cifar100",
@@ -151,7 +162,7 @@ pub static FORMATS: &[Format] = &[
             let binary = look.files(&["train.bin", "test.bin"]);
             binary.or_else(|| look.files(&["train", "test", "meta"]))
         },
-        read: |root| cifar::hundred(root, cifar::Labels::Fine).map(Content::Pictures),
+        read: |root| cifar::hundred(root, cifar::Labels::Fine).map(of_cifar),
     },
     Format {
         name: "omniglot",
@@ -298,6 +309,14 @@ pub static FORMATS: &[Format] = &[
         read: |root| folder::read(root).map(Content::Files),
     },
 ];
+
+fn of_cifar(official: Official) -> Content {
+    let counts = vec![
+        list::count("training images", 50_000, official.train.len()),
+        list::count("test images", 10_000, official.test.len()),
+    ];
+    Content::Pictures { official, counts }
+}
 
 /// The layout of this name.
 ///

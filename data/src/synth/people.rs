@@ -404,3 +404,47 @@ fn garment(rng: &mut Rng, colour: Colour) -> Surface {
     }
     surface
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::f32::consts::PI;
+
+    #[test]
+    fn groups_share_clothes_and_not_details() {
+        let key = Key::new(3);
+        let group: Vec<Person> = (0..6).map(|i| Person::draw(key, key.at(i))).collect();
+        let worn = |p: &Person| {
+            (
+                p.top.colour,
+                p.bottom.colour,
+                p.legs,
+                p.coat,
+                p.long_sleeves,
+            )
+        };
+        assert!(group.iter().all(|p| worn(p) == worn(&group[0])));
+        let own = |p: &Person| (p.top.clone(), p.bag, p.bag_colour, p.shoes, p.style);
+        assert!(group[1..].iter().all(|p| own(p) != own(&group[0])));
+    }
+
+    #[test]
+    fn feet_stay_on_the_ground_while_the_body_walks() {
+        for seed in 0..20 {
+            let person = Person::draw(Key::new(seed), Key::new(seed).at(1));
+            for phase in [0.0, 0.7, 0.5 * PI, PI, 4.0] {
+                for swing in [0.1, 1.0] {
+                    let parts = person.parts(Pose { phase, swing });
+                    let points = parts.iter().flat_map(|p| p.solid.outline());
+                    let (low, high) = points.fold((f32::MAX, f32::MIN), |(low, high), p| {
+                        (low.min(p.z), high.max(p.z))
+                    });
+                    assert!(low.abs() < 0.03, "{seed}, {phase}: {low} m");
+                    let height = high - low;
+                    let ratio = height / person.height;
+                    assert!((0.9..1.1).contains(&ratio), "{seed}: {height} m");
+                }
+            }
+        }
+    }
+}

@@ -173,7 +173,8 @@ impl Vehicle {
             [m.half, m.floor + 0.25],
             [m.half - 0.04, nose - 0.08],
             [m.half - 0.16, nose],
-            [m.front, m.waist],
+            // Behind the nose, also where the windscreen begins at its very edge.
+            [m.front.min(m.half - 0.2), m.waist],
             [m.rear, m.waist],
             [-m.half, m.waist - 0.1],
         ];
@@ -546,5 +547,42 @@ fn decorate(m: &Model, body: &mut Surface, cabin: &mut Surface, rng: &mut Rng) {
         let height = m.floor + between(rng, 0.08, 0.25);
         body.patches
             .insert(0, patch(v(-far, -far, 0.0), v(far, far, height), dirt));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synth::geometry::{Form, Ray};
+
+    #[test]
+    fn no_body_is_turned_inside_out() {
+        let key = Key::new(1);
+        for i in 0..300 {
+            let vehicle = Vehicle::draw(key.at(i).named("group"), key.at(i));
+            for part in vehicle.parts() {
+                let Form::Convex { corners, .. } = &part.solid.form else {
+                    continue;
+                };
+                let sum = corners.iter().fold(v(0.0, 0.0, 0.0), |sum, &c| sum + c);
+                let centre = part.solid.frame.point(sum * (1.0 / corners.len() as f32));
+                let ray = Ray {
+                    origin: centre + v(50.0, 20.0, 30.0),
+                    direction: v(-50.0, -20.0, -30.0),
+                };
+                let hit = part.solid.hit(&ray);
+                assert!(hit.is_some(), "{} {i}", TYPES[vehicle.model.kind]);
+            }
+        }
+    }
+
+    #[test]
+    fn groups_share_model_and_colour_and_nothing_else() {
+        let key = Key::new(2);
+        let group: Vec<Vehicle> = (0..6).map(|i| Vehicle::draw(key, key.at(i))).collect();
+        assert!(group.iter().all(|v| v.labels() == group[0].labels()));
+        assert!(group.iter().all(|v| v.model.half == group[0].model.half));
+        let alike = |a: &Vehicle, b: &Vehicle| a.body == b.body && a.cabin == b.cabin;
+        assert!(group[1..].iter().all(|v| !alike(v, &group[0])));
     }
 }
