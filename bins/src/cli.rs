@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod data;
+
 use crate::progress::Style;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -35,6 +37,9 @@ pub enum Command {
     /// List and summarise networks
     #[command(subcommand)]
     Model(Model),
+    /// Inspect, convert and make data sets
+    #[command(subcommand)]
+    Data(data::Data),
 }
 
 const TRAIN_EXAMPLES: &str = "\

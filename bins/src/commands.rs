@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod data;
 mod exchange;
 pub mod gradcheck;
 pub mod loss;

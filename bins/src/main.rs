@@ -12,6 +12,7 @@ fn main() -> ExitCode {
         Command::Gradcheck(options) => commands::gradcheck::run(&options),
         Command::Loss(command) => commands::loss::run(&command),
         Command::Model(command) => commands::model::run(&command),
+        Command::Data(command) => commands::data::run(&command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

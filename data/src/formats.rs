@@ -6,8 +6,12 @@
 //! | a folder per class | [`folder`] | a manifest |
 //! | Omniglot, with Lake's 20 one-shot runs | [`omniglot`] | a manifest, runs |
 //! | ORL, LFW with its pairs | [`faces`] | a manifest, pairs |
+//! | insightface's packs of pairs | [`pack`] | encoded images, pairs |
 //! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
 //! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
+//!
+//! Which of them a folder holds is found out by [`guess()`]; [`FORMATS`] lists them by name, and
+//! [`convert()`] makes a CSV manifest of any.
 //!
 //! A [`Manifest`](crate::Manifest) comes within a [`Survey`](crate::manifest::Survey), which
 //! holds the counts its authors state against those found. Entries are sorted by path, so that
@@ -37,10 +41,16 @@
 //! image but is named differently is an error: it would silently be missing.
 
 pub mod cifar;
+mod convert;
 pub mod faces;
 pub mod folder;
+mod guess;
 mod list;
 mod mat;
 pub mod omniglot;
+pub mod pack;
 pub mod reid;
 pub mod retrieval;
+
+pub use convert::convert;
+pub use guess::{Content, FORMATS, Format, Guess, Task, format, guess};

@@ -5,7 +5,9 @@
 //! | stop | module | what it does |
 //! |---|---|---|
 //! | file | [`idx`], [`mnist`], [`formats`] | bytes from disk or from inside the program, checked |
+//! | or none | [`synth`] | people and vehicles that nobody has ever seen |
 //! | list | [`Manifest`] | which file shows what, for what, by which camera |
+//! | check | [`inspect`] | what is damaged, there twice, or on both sides of the test |
 //! | picture | [`decode`] | JPEG, PNG and others as bytes, the right way up |
 //! | set | [`ImageSet`], [`FileSet`] | labelled pictures in memory, or in their files until they are needed |
 //! | parts | [`Official`], [`Parts`] | training, validation by construction, test |
@@ -52,6 +54,7 @@ mod examples;
 mod files;
 pub mod formats;
 pub mod idx;
+pub mod inspect;
 pub mod loader;
 pub mod manifest;
 pub mod metrics;
@@ -61,6 +64,7 @@ pub mod order;
 mod set;
 mod sheet;
 mod split;
+pub mod synth;
 
 pub use augment::Augment;
 pub use error::{Error, Result};
@@ -71,7 +75,7 @@ pub use manifest::Manifest;
 pub use normalise::Normalise;
 pub use order::{LastBatch, Order};
 pub use set::ImageSet;
-pub use sheet::contact_sheet;
+pub use sheet::{contact_sheet, tiled};
 pub use split::{Official, Parts};
 
 #[cfg(doctest)]

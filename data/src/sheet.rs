@@ -1,8 +1,46 @@
 //! Contact sheets: what the network was really shown, as one picture.
 
+use crate::decode::Picture;
 use crate::loader::Batch;
 use crate::normalise::Normalise;
 use image::{Rgb, RgbImage};
+
+/// Between the pictures.
+const GAP: Rgb<u8> = Rgb([96, 0, 0]);
+
+/// Pictures of any shapes in a grid of `columns`, each in the upper left corner of its cell, a
+/// dark-red pixel apart. One channel is shown as grey.
+///
+/// # Panics
+/// If `columns` is zero.
+pub fn tiled(pictures: &[Picture], columns: usize) -> RgbImage {
+    assert!(columns > 0, "a sheet without columns");
+    let columns = columns.min(pictures.len().max(1));
+    let largest = |side: usize| pictures.iter().map(|p| p.shape()[side]).max().unwrap_or(0);
+    let [height, width] = [largest(0), largest(1)];
+    let side = |cells: usize, cell: usize| (cells * (cell + 1) + 1) as u32;
+    let rows = pictures.len().div_ceil(columns);
+    let mut sheet = RgbImage::from_pixel(side(columns, width), side(rows, height), GAP);
+    for (i, picture) in pictures.iter().enumerate() {
+        let [_, wide, channels] = picture.shape();
+        let [left, top] = [
+            i % columns * (width + 1) + 1,
+            i / columns * (height + 1) + 1,
+        ];
+        for (p, pixel) in picture.pixels().chunks_exact(channels).enumerate() {
+            let colour = match *pixel {
+                [red, green, blue] => [red, green, blue],
+                _ => [pixel[0]; 3],
+            };
+            sheet.put_pixel(
+                (left + p % wide) as u32,
+                (top + p / wide) as u32,
+                Rgb(colour),
+            );
+        }
+    }
+    sheet
+}
 
 /// The images of a batch in a grid of `columns`, with the normalisation undone, one dark-red
 /// pixel apart. One channel is shown as grey, three as red, green and blue; of any other number
@@ -11,28 +49,22 @@ use image::{Rgb, RgbImage};
 /// # Panics
 /// If `columns` is zero or the batch does not have the channels of `normalise`.
 pub fn contact_sheet(batch: &Batch, normalise: &Normalise, columns: usize) -> RgbImage {
-    let [number, height, width, channels] = batch.shape;
+    let [_, height, width, channels] = batch.shape;
     assert_eq!(
         channels,
         normalise.mean().len(),
         "the channels of the normalisation"
     );
-    let columns = columns.min(number.max(1));
-    let rows = number.div_ceil(columns);
     let bytes = normalise.bytes(&batch.images);
-    let side = |cells: usize, cell: usize| (cells * (cell + 1) + 1) as u32;
-    let mut sheet = RgbImage::from_pixel(side(columns, width), side(rows, height), Rgb([96, 0, 0]));
-    for (i, pixel) in bytes.chunks_exact(channels).enumerate() {
-        let (cell, y, x) = (i / (width * height), i / width % height, i % width);
-        let left = cell % columns * (width + 1) + 1 + x;
-        let top = cell / columns * (height + 1) + 1 + y;
-        let colour = match *pixel {
-            [red, green, blue] => [red, green, blue],
-            _ => [pixel[0]; 3],
-        };
-        sheet.put_pixel(left as u32, top as u32, Rgb(colour));
-    }
-    sheet
+    let picture = |image: &[u8]| match channels {
+        1 | 3 => Picture::new(image.to_vec(), [height, width, channels]),
+        _ => {
+            let first = image.iter().step_by(channels).copied().collect();
+            Picture::new(first, [height, width, 1])
+        }
+    };
+    let images = bytes.chunks_exact((height * width * channels).max(1));
+    tiled(&images.map(picture).collect::<Vec<_>>(), columns)
 }
 
 #[cfg(test)]

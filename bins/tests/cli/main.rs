@@ -1,5 +1,6 @@
 //! The program as a user meets it: arguments in; files, two streams and an exit code out.
 
+mod data;
 mod harness;
 mod loss_eval;
 mod training;
@@ -68,7 +69,7 @@ pub fn fail(folder: &Path, arguments: &[&str], code: i32, parts: &[&str]) {
 
 /// A folder of four IDX files: the first of MNIST's training images and of its test images.
 pub fn small_mnist(folder: &Path, train: usize, test: usize) {
-    let mnist = data::mnist::embedded();
+    let mnist = ::data::mnist::embedded();
     for (prefix, set, count) in [("train", &mnist.train, train), ("t10k", &mnist.test, test)] {
         let mut images = vec![0, 0, 8, 3];
         let mut labels = vec![0, 0, 8, 1];

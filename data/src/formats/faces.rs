@@ -39,24 +39,8 @@ pub fn orl(root: impl AsRef<Path>, train_people: u32) -> Result<Survey> {
     }
     // By number: s2 before s10.
     entries.sort_by_key(|&(person, image, _)| (person, image));
-    let entries: Vec<Entry> = entries.into_iter().map(|(_, _, entry)| entry).collect();
-    let people = entries
-        .iter()
-        .map(|e| &e.label)
-        .collect::<BTreeSet<_>>()
-        .len();
-    Ok(Survey {
-        counts: vec![
-            list::count("images", 400, entries.len()),
-            list::count("people", 40, people),
-        ],
-        manifest: Manifest {
-            name: "ORL".into(),
-            root: root.into(),
-            entries,
-        },
-        ignored,
-    })
+    let entries = entries.into_iter().map(|(_, _, entry)| entry).collect();
+    Ok(survey("ORL", root, entries, [400, 40], ignored))
 }
 
 /// Reads the images of LFW (G. Huang et al., "Labeled Faces in the Wild", 2007), the original or
@@ -77,27 +61,34 @@ pub fn lfw(root: impl AsRef<Path>) -> Result<Survey> {
         }
         entries.push(Entry::new(&path, name, Split::Test));
     }
-    let people = entries
-        .iter()
-        .map(|e| &e.label)
-        .collect::<BTreeSet<_>>()
-        .len();
-    Ok(Survey {
+    Ok(survey("LFW", root, entries, [13_233, 5_749], found.ignored))
+}
+
+/// A list with the official numbers of images and people.
+fn survey(
+    name: &str,
+    root: &Path,
+    entries: Vec<Entry>,
+    [images, people]: [usize; 2],
+    ignored: usize,
+) -> Survey {
+    let found: BTreeSet<&String> = entries.iter().map(|e| &e.label).collect();
+    Survey {
         counts: vec![
-            list::count("images", 13_233, entries.len()),
-            list::count("people", 5_749, people),
+            list::count("images", images, entries.len()),
+            list::count("people", people, found.len()),
         ],
         manifest: Manifest {
-            name: "LFW".into(),
+            name: name.into(),
             root: root.into(),
             entries,
         },
-        ignored: found.ignored,
-    })
+        ignored,
+    }
 }
 
 /// The number in `Name/Name_0001.jpg`.
-fn image_number(path: &str, name: &str) -> Option<u32> {
+pub(super) fn image_number(path: &str, name: &str) -> Option<u32> {
     let mut scan = Scan(path);
     scan.literal(name)?;
     scan.literal("/")?;

@@ -160,6 +160,64 @@ fn cuhk03_from_its_own_protocol() {
 }
 
 #[test]
+fn cuhk03_in_its_classic_splits() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    touch(
+        root,
+        &[
+            "images/1_001_1_01.png",
+            "images/1_001_2_06.png",
+            "images/1_002_1_01.png",
+            "images/5_001_1_01.png",
+            "images/5_001_2_06.png",
+        ],
+    );
+    let config = root.join("testsets.mat");
+    let read = |splits: &[&[f64]]| {
+        let cells = splits.iter().map(|s| numbers(s)).collect();
+        std::fs::write(&config, file(&[("testsets", Value::Cells(cells))])).unwrap();
+        cuhk03_classic(root, "images", &config)
+    };
+    // Columns: the pairs of cameras, then the people.
+    let splits = read(&[&[1.0, 1.0, 1.0, 2.0], &[5.0, 1.0]]).unwrap();
+    let test = |split: usize| {
+        let entries = splits[split].manifest.entries.iter();
+        let test = entries.filter(|e| e.is_query && e.is_gallery && e.split == Split::Test);
+        test.map(|e| (e.label.as_str(), e.camera.unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(test(0), [("1_001", 1), ("1_001", 2), ("1_002", 1)]);
+    assert_eq!(test(1), [("5_001", 1), ("5_001", 2)]);
+    let train = splits[1].manifest.split(Split::Train);
+    assert_eq!((splits.len(), train.len()), (2, 3));
+    assert_eq!(splits[0].counts, [list::count("test people", 100, 2)]);
+    assert_eq!(
+        splits[0].manifest.evaluation().unwrap().rule,
+        Rule::CrossCamera
+    );
+    for (split, part) in [
+        (&[1.0, 1.0, 3.0][..], "another shape in cell 1"),
+        (&[1.5, 1.0], "another shape in cell 1"),
+        (&[2.0, 1.0], "person 1 of pair 2 in cell 1"),
+    ] {
+        let message = read(&[split]).unwrap_err().to_string();
+        assert!(
+            message.contains("testsets.mat") && message.contains(part),
+            "{message}"
+        );
+    }
+    std::fs::write(&config, file(&[("x", numbers(&[1.0]))])).unwrap();
+    let message = cuhk03_classic(root, "images", &config)
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("no such cells"), "{message}");
+    touch(root, &["images/6_001_1_01.png"]);
+    let message = read(&[&[5.0, 1.0]]).unwrap_err().to_string();
+    assert!(message.contains("6_001_1_01.png"), "{message}");
+}
+
+#[test]
 fn vehicle_lists() {
     let root = tempfile::tempdir().unwrap();
     write(

@@ -91,17 +91,24 @@ fn numbered<T>(
 }
 
 /// Reads Cars196 (J. Krause et al., "3D Object Representations for Fine-Grained Categorization",
-/// 2013) by `cars_annos.mat` in its folder, whose paths are like `car_ims/000001.jpg`: classes 1
-/// to 98 for training, 99 to 196 for testing (its own column `test` divides each class and is for
-/// another task). Labels are the classes in three digits. Boxes are taken if `boxes`; the usual
-/// figures are without.
+/// 2013) by `cars_annos.mat` in its folder, whose paths are like `car_ims/000001.jpg`, or where
+/// there is none by the tables of the copy at Kaggle: `names.csv`, `anno_train.csv` and
+/// `anno_test.csv`, whose images are like `car_data/car_data/train/Class Name/00001.jpg`.
+///
+/// Classes 1 to 98 are for training, 99 to 196 for testing (what the data set itself calls train
+/// and test divides each class and is for another task). Labels are the classes in three digits.
+/// Boxes are taken if `boxes`; the usual figures are without.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is damaged;
-/// [`Error::Invalid`] for an annotation that lacks a field or holds something else in it.
+/// [`Error::Io`] if a file cannot be read; [`Error::Format`] if `cars_annos.mat` is damaged;
+/// [`Error::Invalid`] for an annotation that lacks a field or holds something else in it;
+/// [`Error::Line`] for a line of a table that breaks its form.
 pub fn cars(root: impl AsRef<Path>, boxes: bool) -> Result<Survey> {
     let root = root.as_ref();
     let path = root.join("cars_annos.mat");
+    if !path.is_file() && root.join("anno_train.csv").is_file() {
+        return cars_by_tables(root, boxes);
+    }
     let mut variables = mat::read(&path)?;
     let Some(Value::Structures(annotations)) = variables.remove("annotations") else {
         return Err(bad_annotation(&path, "no structure \"annotations\""));
@@ -126,13 +133,7 @@ fn car(annotation: &HashMap<String, Value>, boxes: bool) -> Option<Entry> {
     };
     let corners = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"].map(number);
     let area = match corners {
-        // Pixels count from 1, and the last one belongs to the box.
-        [Some(x1), Some(y1), Some(x2), Some(y2)] if x2 >= x1 && y2 >= y1 => Some(Area {
-            left: (x1 - 1.0) as f32,
-            top: (y1 - 1.0) as f32,
-            width: (x2 - x1 + 1.0) as f32,
-            height: (y2 - y1 + 1.0) as f32,
-        }),
+        [Some(x1), Some(y1), Some(x2), Some(y2)] => car_box([x1, y1, x2, y2]),
         _ => None,
     };
     if !stays_inside(file) || (boxes && area.is_none()) {
@@ -142,6 +143,60 @@ fn car(annotation: &HashMap<String, Value>, boxes: bool) -> Option<Entry> {
         area: area.filter(|_| boxes),
         ..Entry::new(file, format!("{class:03}"), split)
     })
+}
+
+/// A box whose pixels count from 1, the last ones belonging to it.
+fn car_box([x1, y1, x2, y2]: [f64; 4]) -> Option<Area> {
+    (x1 >= 1.0 && y1 >= 1.0 && x2 >= x1 && y2 >= y1).then_some(Area {
+        left: (x1 - 1.0) as f32,
+        top: (y1 - 1.0) as f32,
+        width: (x2 - x1 + 1.0) as f32,
+        height: (y2 - y1 + 1.0) as f32,
+    })
+}
+
+fn cars_by_tables(root: &Path, boxes: bool) -> Result<Survey> {
+    let names = list::lines(&root.join("names.csv"))?;
+    // A folder cannot be called "Ram C/V Cargo Van".
+    let folder = |class: usize| {
+        let (_, name) = names.get(class.checked_sub(1)?)?;
+        Some(name.trim_matches('"').replace('/', "-"))
+    };
+    let mut entries = Vec::new();
+    for part in ["train", "test"] {
+        let path = root.join(format!("anno_{part}.csv"));
+        for (number, line) in list::lines(&path)? {
+            let bad = || list::bad_line(&path, number, "00001.jpg,39,116,569,375,14", &line);
+            let [file, numbers @ ..] = &line.split(',').map(str::trim).collect::<Vec<_>>()[..]
+            else {
+                return Err(bad());
+            };
+            let numbers: Option<Vec<f64>> = numbers.iter().map(|n| n.parse().ok()).collect();
+            let Some(&[x1, y1, x2, y2, class]) = numbers.as_deref() else {
+                return Err(bad());
+            };
+            let is_class = class.fract() == 0.0 && (1.0..=196.0).contains(&class);
+            let folder = folder(class as usize)
+                .filter(|_| is_class)
+                .ok_or_else(bad)?;
+            let image = format!("car_data/car_data/{part}/{folder}/{file}");
+            let area = car_box([x1, y1, x2, y2]);
+            if !stays_inside(&image) || (boxes && area.is_none()) {
+                return Err(bad());
+            }
+            let split = if class <= 98.0 {
+                Split::Train
+            } else {
+                Split::Test
+            };
+            entries.push(Entry {
+                area: area.filter(|_| boxes),
+                ..Entry::new(image, format!("{class:03}"), split)
+            });
+        }
+    }
+    let official = [[8_054, 98], [8_131, 98]];
+    Ok(survey("Cars196", root, entries, official))
 }
 
 fn bad_annotation(path: &Path, found: &str) -> Error {
@@ -334,6 +389,60 @@ mod tests {
         ] {
             write(root, file, bad);
             assert!(cub(root, false).unwrap_err().to_string().contains(place));
+        }
+    }
+
+    #[test]
+    fn cars_come_in_tables_too() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let names: String = (1..=196)
+            .map(|c| match c {
+                98 => "Ram C/V Cargo Van Minivan 2012\n".to_string(),
+                c => format!("Car {c}\n"),
+            })
+            .collect();
+        write(root, "names.csv", &names);
+        write(
+            root,
+            "anno_train.csv",
+            "00001.jpg,1,11,30,20,98\n00002.jpg,1,1,2,2,99\n",
+        );
+        write(root, "anno_test.csv", "00001.jpg,5,6,7,8,98\n");
+        let survey = cars(root, true).unwrap();
+        assert_eq!(found(&survey), [2, 1, 1, 1]);
+        let entries = &survey.manifest.entries;
+        let path = "car_data/car_data/test/Ram C-V Cargo Van Minivan 2012/00001.jpg";
+        assert_eq!(
+            (entries[0].path.as_str(), entries[0].label.as_str()),
+            (path, "098")
+        );
+        assert_eq!(
+            entries[0].split,
+            Split::Train,
+            "by class, whatever the folder is called"
+        );
+        assert_eq!(
+            (entries[1].split, entries[1].path.contains("Car 99/00002")),
+            (Split::Test, true)
+        );
+        assert_eq!(entries[2].area.unwrap().height, 10.0);
+        assert_eq!(cars(root, false).unwrap().manifest.entries[2].area, None);
+        for bad in [
+            "00001.jpg,1,1,2,2,197",
+            "00001.jpg,1,1,2,2,0",
+            "00001.jpg,1,1,2,9",
+            "x",
+            "../../../../../x.jpg,1,1,2,2,5",
+            "00001.jpg,9,1,2,2,5",
+        ] {
+            write(
+                root,
+                "anno_test.csv",
+                &format!("00001.jpg,5,6,7,8,98\n{bad}\n"),
+            );
+            let message = cars(root, true).unwrap_err().to_string();
+            assert!(message.contains("anno_test.csv, line 2"), "{message}");
         }
     }
 

@@ -1,0 +1,525 @@
+//! Which of the layouts a path holds, told by names alone: no picture is opened.
+//!
+//! ```no_run
+//! # fn main() -> data::Result<()> {
+//! let guess = data::formats::guess("Market-1501")?;
+//! println!("{}, because of {}", guess.format.name, guess.reasons.join("; "));
+//! let content = guess.read()?;
+//! # Ok(())
+//! # }
+//! ```
+
+use super::list::{self, Scan};
+use super::pack::{self, Pack};
+use super::{cifar, faces, folder, omniglot, reid, retrieval};
+use crate::error::{Error, Result};
+use crate::manifest::{Count, Manifest, Survey};
+use crate::mnist;
+use crate::split::Official;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// What a data set is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The class of a picture, among those of training.
+    Classification,
+    /// Whether two pictures show the same.
+    Verification,
+    /// What shows the same, of classes never seen in training.
+    Retrieval,
+    /// Who was seen by another camera.
+    ReIdentification,
+}
+
+/// A layout, and how it is known and read.
+pub struct Format {
+    /// What `--format` calls it.
+    pub name: &'static str,
+    /// The data set and what its folder looks like.
+    pub about: &'static str,
+    /// What it is usually judged by.
+    pub task: Task,
+    /// What speaks for it, if it may be the one.
+    signs: fn(&Look<'_>) -> Option<Vec<String>>,
+    read: fn(&Path) -> Result<Content>,
+}
+
+/// What a layout is read as.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Content {
+    /// A list of files.
+    Files(Survey),
+    /// Pictures in memory.
+    Pictures {
+        /// The pictures of training and test.
+        official: Official,
+        /// The official table of the data set, as far as there is one.
+        counts: Vec<Count>,
+    },
+    /// Pairs of pictures.
+    Pairs(Pack),
+}
+
+/// The layout that a path most likely holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guess {
+    /// The layout.
+    pub format: &'static Format,
+    /// Where it begins: the path itself, or the only folder in it.
+    pub root: PathBuf,
+    /// What speaks for it, in words.
+    pub reasons: Vec<String>,
+}
+
+impl Guess {
+    /// Reads what was guessed.
+    ///
+    /// # Errors
+    /// As [`Format::read`].
+    pub fn read(&self) -> Result<Content> {
+        self.format.read(&self.root)
+    }
+}
+
+impl Format {
+    /// Reads a path in this layout, with its usual protocol: all boxes whole, CIFAR-100 by its
+    /// fine labels, ORL's first 20 people for training, VehicleID's smallest test list.
+    ///
+    /// # Errors
+    /// As the reader of the layout.
+    pub fn read(&self, root: impl AsRef<Path>) -> Result<Content> {
+        (self.read)(root.as_ref())
+    }
+}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Format {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+/// Every layout, in the order in which they are looked for: the more particular ones first, the
+/// folder of folders last.
+pub static FORMATS: &[Format] = &[
+    Format {
+        name: "manifest",
+        about: "a CSV manifest, or a folder with a manifest.csv",
+        task: Task::Retrieval,
+        signs: |look| look.files(&["manifest.csv"]),
+        read: |root| {
+            let path = match root.is_dir() {
+                true => root.join("manifest.csv"),
+                false => root.to_path_buf(),
+            };
+            let manifest = Manifest::read(path)?;
+            Ok(Content::Files(Survey {
+                manifest,
+                counts: Vec::new(),
+                ignored: 0,
+            }))
+        },
+    },
+    Format {
+        name: "idx",
+        about: "MNIST and its kin: train-images-idx3-ubyte[.gz] and three more",
+        task: Task::Classification,
+        signs: |look| {
+            let is_part = |name: &&String| name.starts_with("train-images");
+            let name = look.names.iter().find(is_part)?;
+            Some(vec![format!("the file {name}")])
+        },
+        read: |root| {
+            // The layout is that of several data sets.
+            Ok(Content::Pictures {
+                official: mnist::from_folder(root)?,
+                counts: Vec::new(),
+            })
+        },
+    },
+    Format {
+        name: "cifar10",
+        about: "CIFAR-10: data_batch_1[.bin] to 5 and test_batch[.bin]",
+        task: Task::Classification,
+        signs: |look| {
+            let binary = look.files(&["data_batch_1.bin", "test_batch.bin"]);
+            binary.or_else(|| look.files(&["data_batch_1", "test_batch"]))
+        },
+        read: |root| cifar::ten(root).map(of_cifar),
+    },
+    Format {
+        name: "cifar100",
+        about: "CIFAR-100: train[.bin] and test[.bin]",
+        task: Task::Classification,
+        signs: |look| {
+            let binary = look.files(&["train.bin", "test.bin"]);
+            binary.or_else(|| look.files(&["train", "test", "meta"]))
+        },
+        read: |root| cifar::hundred(root, cifar::Labels::Fine).map(of_cifar),
+    },
+    Format {
+        name: "omniglot",
+        about: "Omniglot: images_background and images_evaluation",
+        task: Task::Retrieval,
+        signs: |look| look.folders(&["images_background", "images_evaluation"]),
+        read: |root| omniglot::read(root).map(Content::Files),
+    },
+    Format {
+        name: "cub",
+        about: "CUB-200-2011: images.txt and image_class_labels.txt",
+        task: Task::Retrieval,
+        signs: |look| look.files(&["images.txt", "image_class_labels.txt"]),
+        read: |root| retrieval::cub(root, false).map(Content::Files),
+    },
+    Format {
+        name: "cars196",
+        about: "Cars196: cars_annos.mat, or names.csv with anno_train.csv and anno_test.csv",
+        task: Task::Retrieval,
+        signs: |look| {
+            let tables = ["names.csv", "anno_train.csv", "anno_test.csv"];
+            let original = look.files(&["cars_annos.mat"]);
+            original.or_else(|| look.files(&tables))
+        },
+        read: |root| retrieval::cars(root, false).map(Content::Files),
+    },
+    Format {
+        name: "sop",
+        about: "Stanford Online Products: Ebay_train.txt and Ebay_test.txt",
+        task: Task::Retrieval,
+        signs: |look| look.files(&["Ebay_train.txt", "Ebay_test.txt"]),
+        read: |root| retrieval::sop(root).map(Content::Files),
+    },
+    Format {
+        name: "in-shop",
+        about: "In-shop: Eval/list_eval_partition.txt, or the list itself",
+        task: Task::Retrieval,
+        signs: |look| {
+            let inside = look.files(&["Eval/list_eval_partition.txt"]);
+            inside.or_else(|| look.files(&["list_eval_partition.txt"]))
+        },
+        read: |root| retrieval::in_shop(root).map(Content::Files),
+    },
+    Format {
+        name: "market1501",
+        about: "Market-1501: bounding_box_train, query, bounding_box_test",
+        task: Task::ReIdentification,
+        signs: |look| look.layout(&reid::MARKET_1501),
+        read: |root| reid::read(&reid::MARKET_1501, root).map(Content::Files),
+    },
+    Format {
+        name: "dukemtmc",
+        about: "DukeMTMC-reID: Market-1501's folders, names like 0001_c2_f0046182.jpg",
+        task: Task::ReIdentification,
+        signs: |look| look.layout(&reid::DUKE_MTMC),
+        read: |root| reid::read(&reid::DUKE_MTMC, root).map(Content::Files),
+    },
+    Format {
+        name: "cuhk03-detected",
+        about: "CUHK03, new protocol, detected boxes: Market-1501's folders in one named detected",
+        task: Task::ReIdentification,
+        signs: |look| {
+            let mut signs = look.layout(&reid::CUHK03_DETECTED)?;
+            let folder = look.root.file_name()?.to_str()?;
+            signs.push(format!("the name {folder}"));
+            folder.contains("detected").then_some(signs)
+        },
+        read: |root| reid::read(&reid::CUHK03_DETECTED, root).map(Content::Files),
+    },
+    Format {
+        name: "cuhk03-labeled",
+        about: "CUHK03, new protocol, boxes by hand: Market-1501's folders",
+        task: Task::ReIdentification,
+        signs: |look| look.layout(&reid::CUHK03_LABELED),
+        read: |root| reid::read(&reid::CUHK03_LABELED, root).map(Content::Files),
+    },
+    Format {
+        name: "veri776",
+        about: "VeRi-776: image_train, image_query, image_test",
+        task: Task::ReIdentification,
+        signs: |look| look.layout(&reid::VERI_776),
+        read: |root| reid::read(&reid::VERI_776, root).map(Content::Files),
+    },
+    Format {
+        name: "vehicleid",
+        about: "PKU VehicleID: image and train_test_split/train_list.txt",
+        task: Task::ReIdentification,
+        signs: |look| look.files(&["train_test_split/train_list.txt"]),
+        read: |root| {
+            let is_there = |n: &usize| {
+                let list = format!("train_test_split/test_list_{n}.txt");
+                root.join(list).is_file()
+            };
+            let vehicles = [800, 1600, 2400].into_iter().find(is_there);
+            reid::vehicle_id(root, vehicles.unwrap_or(800)).map(Content::Files)
+        },
+    },
+    Format {
+        name: "insightface",
+        about: "pairs of faces in a file of insightface: lfw.bin, agedb_30.bin, …",
+        task: Task::Verification,
+        // Folders may hold several, and whoever means one can name it.
+        signs: |_| None,
+        read: |file| pack::read(file).map(Content::Pairs),
+    },
+    Format {
+        name: "lfw",
+        about: "LFW: folders of people, Name/Name_0001.jpg",
+        task: Task::Verification,
+        signs: |look| {
+            let named = |folder: &str, image: &str| {
+                faces::image_number(&list::join(folder, image), folder).is_some()
+            };
+            look.each_folder(named, "folders of people with images like Name_0001.jpg")
+        },
+        read: |root| faces::lfw(root).map(Content::Files),
+    },
+    Format {
+        name: "orl",
+        about: "ORL faces: s1/1.pgm to s40/10.pgm",
+        task: Task::Verification,
+        signs: |look| {
+            let numbered = |folder: &str, image: &str| {
+                let mut scan = Scan(folder);
+                let person = scan.literal("s").and_then(|()| scan.number(1, 2));
+                person.is_some() && scan.0.is_empty() && image.ends_with(".pgm")
+            };
+            look.each_folder(numbered, "folders s1, s2, … with images like 1.pgm")
+        },
+        read: |root| faces::orl(root, 20).map(Content::Files),
+    },
+    Format {
+        name: "folder",
+        about: "a folder for each class or identity, below train, val and test or not",
+        task: Task::Classification,
+        signs: |look| {
+            // Their parts are no classes, whatever is wrong with the names of their images.
+            let layouts = [&reid::MARKET_1501, &reid::VERI_776];
+            if layouts.iter().any(|l| look.folders(l.folders()).is_some()) {
+                return None;
+            }
+            look.with_images()
+        },
+        read: |root| folder::read(root).map(Content::Files),
+    },
+];
+
+fn of_cifar(official: Official) -> Content {
+    let counts = vec![
+        list::count("training images", 50_000, official.train.len()),
+        list::count("test images", 10_000, official.test.len()),
+    ];
+    Content::Pictures { official, counts }
+}
+
+/// The layout of this name.
+///
+/// # Errors
+/// [`Error::Invalid`] with all the names, if there is none.
+pub fn format(name: &str) -> Result<&'static Format> {
+    let found = FORMATS.iter().find(|f| f.name == name);
+    found.ok_or_else(|| {
+        let names: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
+        let expected = format!("one of {}", names.join(", "));
+        Error::invalid("format", expected, name, "leave it out to have it guessed")
+    })
+}
+
+/// Finds out which layout a folder, a manifest or a pack of face pairs is.
+///
+/// Where the path itself is none of the particular ones but all folders in it are, it was unpacked
+/// a level deeper: the only one is meant, and of several one has to be named. What is left is a
+/// folder of folders, if there are images in them.
+///
+/// # Errors
+/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] if nothing is known there, or more
+/// than one data set.
+pub fn guess(path: impl AsRef<Path>) -> Result<Guess> {
+    let path = path.as_ref();
+    if path.is_file() {
+        return guess_file(path);
+    }
+    let look = Look::new(path)?;
+    let (general, particular) = FORMATS.split_last().expect("there are formats");
+    let find = |look: &Look<'_>| {
+        let guess = |format: &'static Format| {
+            Some(Guess {
+                format,
+                root: look.root.into(),
+                reasons: (format.signs)(look)?,
+            })
+        };
+        particular.iter().find_map(guess)
+    };
+    if let Some(guess) = find(&look) {
+        return Ok(guess);
+    }
+    let mut inside = Vec::new();
+    if look.subfolders.len() <= Look::FEW {
+        for folder in &look.subfolders {
+            let below = path.join(folder);
+            inside.extend(find(&Look::new(&below)?));
+        }
+    }
+    match inside.len() {
+        0 => {}
+        found if found < look.subfolders.len() => {}
+        1 => return Ok(inside.remove(0)),
+        _ => {
+            let names: Vec<String> =
+                (inside.iter().map(|g| g.root.display().to_string())).collect();
+            return Err(Error::invalid(
+                format!("data in {}", path.display()),
+                "one data set",
+                names.join(", "),
+                "name the folder of the one that is meant",
+            ));
+        }
+    }
+    match (general.signs)(&look) {
+        Some(reasons) => Ok(Guess {
+            format: general,
+            root: path.into(),
+            reasons,
+        }),
+        None => Err(look.unknown()),
+    }
+}
+
+fn guess_file(path: &Path) -> Result<Guess> {
+    let kind = path.extension().and_then(|kind| kind.to_str());
+    match kind {
+        Some("csv") => Ok(Guess {
+            format: format("manifest")?,
+            root: path.into(),
+            reasons: vec!["a CSV file".into()],
+        }),
+        Some("bin") => Ok(Guess {
+            format: format("insightface")?,
+            root: path.into(),
+            reasons: vec!["a single file that ends in .bin".into()],
+        }),
+        _ => Err(Error::invalid(
+            format!("data in {}", path.display()),
+            "a folder, a CSV manifest or a pack of face pairs (.bin)",
+            "another file",
+            "unpack archives first",
+        )),
+    }
+}
+
+/// What can be seen of a folder from its top.
+struct Look<'a> {
+    root: &'a Path,
+    /// Names of files.
+    names: Vec<String>,
+    subfolders: Vec<String>,
+}
+
+impl<'a> Look<'a> {
+    /// Names that are looked at where all of them are said to be alike.
+    const SAMPLE: usize = 20;
+    /// Folders that may hold data sets rather than classes, at most.
+    const FEW: usize = 8;
+
+    fn new(root: &'a Path) -> Result<Self> {
+        let mut look = Look {
+            root,
+            names: Vec::new(),
+            subfolders: Vec::new(),
+        };
+        for (name, is_folder) in list::entries(root, "")? {
+            match is_folder {
+                _ if name.starts_with('.') => {}
+                true => look.subfolders.push(name),
+                false => look.names.push(name),
+            }
+        }
+        Ok(look)
+    }
+
+    /// All of these files.
+    fn files(&self, names: &[&str]) -> Option<Vec<String>> {
+        let all = names.iter().all(|name| self.root.join(name).is_file());
+        let kind = if names.len() == 1 { "file" } else { "files" };
+        all.then(|| vec![format!("the {kind} {}", names.join(", "))])
+    }
+
+    /// All of these folders.
+    fn folders(&self, names: &[&str]) -> Option<Vec<String>> {
+        let all = names.iter().all(|name| self.root.join(name).is_dir());
+        all.then(|| vec![format!("the folders {}", names.join(", "))])
+    }
+
+    /// The first names of images directly in a folder.
+    fn sample(&self, folder: &str) -> Vec<String> {
+        let found = list::images(self.root, folder, false).unwrap_or_default();
+        let names = found.images.iter().map(|path| list::basename(path));
+        names.take(Self::SAMPLE).map(String::from).collect()
+    }
+
+    /// The folders of a layout, with names of its kind in the first one that has images.
+    fn layout(&self, layout: &reid::Layout) -> Option<Vec<String>> {
+        let mut signs = self.folders(layout.folders())?;
+        let samples = layout.folders().iter().map(|folder| self.sample(folder));
+        let sample = samples.into_iter().find(|sample| !sample.is_empty())?;
+        signs.push(format!("names like {}", sample[0]));
+        sample.iter().all(|name| layout.fits(name)).then_some(signs)
+    }
+
+    /// Nothing but folders for which all sampled images fit.
+    fn each_folder(&self, fits: fn(&str, &str) -> bool, sign: &str) -> Option<Vec<String>> {
+        let folders = self.subfolders.iter().take(Self::SAMPLE);
+        let mut seen = 0;
+        for folder in folders {
+            let sample = self.sample(folder);
+            if !sample.iter().all(|image| fits(folder, image)) {
+                return None;
+            }
+            seen += sample.len();
+        }
+        (seen > 0).then(|| vec![sign.to_string()])
+    }
+
+    /// Folders of which the first has an image, at whatever depth.
+    fn with_images(&self) -> Option<Vec<String>> {
+        let first = self.subfolders.first()?;
+        let found = list::images(self.root, first, true).ok()?;
+        let image = found.images.first()?;
+        let others = self.subfolders.len() - 1;
+        Some(vec![format!(
+            "images in folders, such as {image}, and {others} more folders"
+        )])
+    }
+
+    fn unknown(&self) -> Error {
+        let shown = self.subfolders.iter().chain(&self.names).take(6);
+        let mut found = shown.cloned().collect::<Vec<_>>().join(", ");
+        let more = (self.subfolders.len() + self.names.len()).saturating_sub(6);
+        if found.is_empty() {
+            found = "an empty folder".into();
+        } else if more > 0 {
+            found = format!("{found} and {more} more");
+        }
+        let image = (self.subfolders.iter()).find_map(|f| self.sample(f).into_iter().next());
+        if let Some(image) = image {
+            found = format!("{found}, with images like {image}");
+        }
+        Error::invalid(
+            format!("data in {}", self.root.display()),
+            "the files of a known data set, or a folder of images for each class",
+            found,
+            "name the folder that directly holds them, or state the format",
+        )
+    }
+}
+
+#[cfg(test)]
+#[path = "guess_tests.rs"]
+mod tests;
