@@ -8,6 +8,9 @@
 //! | ORL, LFW with its pairs | [`faces`] | a manifest, pairs |
 //! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
 //! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
+//! | FSDD | [`fsdd`] | a manifest of recordings |
+//! | ESC-50, ESC-10, UrbanSound8K, for one of their folds | [`esc`], [`urbansound`] | a manifest of recordings |
+//! | Speech Commands, 35 or 12 classes | [`speech_commands`] | a manifest of recordings |
 //!
 //! A [`Manifest`](crate::Manifest) comes within a [`Survey`](crate::manifest::Survey), which
 //! holds the counts its authors state against those found. Entries are sorted by path, so that
@@ -37,10 +40,15 @@
 //! image but is named differently is an error: it would silently be missing.
 
 pub mod cifar;
+pub mod esc;
 pub mod faces;
 pub mod folder;
+pub mod fsdd;
 mod list;
 mod mat;
 pub mod omniglot;
 pub mod reid;
 pub mod retrieval;
+mod sound;
+pub mod speech_commands;
+pub mod urbansound;

@@ -50,7 +50,7 @@ pub(super) fn folders(root: &Path, folder: &str) -> Result<Vec<String>> {
 }
 
 /// Names in a folder, in byte order, and whether they are folders themselves.
-fn entries(root: &Path, folder: &str) -> Result<Vec<(String, bool)>> {
+pub(super) fn entries(root: &Path, folder: &str) -> Result<Vec<(String, bool)>> {
     let path = root.join(folder);
     let refuse = |e| Error::io(&path, e);
     let mut found = Vec::new();
