@@ -125,7 +125,7 @@ mod tests {
         for (hz, htk, slaney) in [
             (110.0, 164.489_210_153_1, 1.65),
             (1000.0, 999.985_537_143_8, 15.0),
-            (4000.0, 2146.064_527_506_2, 35.163_760_314_6),
+            (4000.0, 2_146.064_527_506_2, 35.163_760_314_6),
         ] {
             for (scale, mel) in [(MelScale::Htk, htk), (MelScale::Slaney, slaney)] {
                 assert_relative_eq!(scale.mel(hz), mel, max_relative = 1e-10);
