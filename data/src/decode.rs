@@ -134,7 +134,7 @@ impl Picture {
         assert!(matches!(shape[2], 1 | 3), "{} channels", shape[2]);
         assert_eq!(
             pixels.len(),
-            shape.iter().product(),
+            shape.iter().product::<usize>(),
             "the shape is {shape:?}"
         );
         Picture { pixels, shape }

@@ -9,6 +9,9 @@
 //! | insightface's packs of pairs | [`pack`] | encoded images, pairs |
 //! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
 //! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
+//! | FSDD | [`fsdd`] | a manifest of recordings |
+//! | ESC-50, ESC-10, UrbanSound8K, for one of their folds | [`esc`], [`urbansound`] | a manifest of recordings |
+//! | Speech Commands, 35 or 12 classes | [`speech_commands`] | a manifest of recordings |
 //!
 //! Which of them a folder holds is found out by [`guess()`]; [`FORMATS`] lists them by name, and
 //! [`convert()`] makes a CSV manifest of any.
@@ -42,8 +45,10 @@
 
 pub mod cifar;
 mod convert;
+pub mod esc;
 pub mod faces;
 pub mod folder;
+pub mod fsdd;
 mod guess;
 mod list;
 mod mat;
@@ -51,6 +56,9 @@ pub mod omniglot;
 pub mod pack;
 pub mod reid;
 pub mod retrieval;
+mod sound;
+pub mod speech_commands;
+pub mod urbansound;
 
 pub use convert::convert;
 pub use guess::{Content, FORMATS, Format, Guess, Task, format, guess};

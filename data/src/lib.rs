@@ -11,6 +11,7 @@
 //! | picture | [`decode`] | JPEG, PNG and others as bytes, the right way up |
 //! | set | [`ImageSet`], [`FileSet`] | labelled pictures in memory, or in their files until they are needed |
 //! | parts | [`Official`], [`Parts`] | training, validation by construction, test |
+//! | sound | [`audio`] | recordings and their log-mel spectrograms, for the same loader |
 //! | numbers | [`Augment`], [`Normalise`], [`Images`] | varied by a key, then standardised |
 //! | batches | [`Order`], [`Loader`] | which images together; made on other threads |
 //! | figures | [`metrics`], [`contact_sheet`] | what came of it, and what was really shown |
@@ -47,6 +48,7 @@
 //!
 //! A new kind of data implements [`Examples`] and inherits the rest.
 
+pub mod audio;
 pub mod augment;
 pub mod decode;
 mod error;

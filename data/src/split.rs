@@ -3,6 +3,7 @@
 //! Choosing the best epoch on the test set is the field's most common sin. Here the official
 //! training part is cut once, and the test part stays apart until the final figure.
 
+use crate::audio::Recordings;
 use crate::error::{Error, Result};
 use crate::examples::Pictures;
 use crate::files::FileSet;
@@ -70,6 +71,17 @@ impl FileSet {
     }
 }
 
+impl Recordings {
+    /// Cuts the set in two, `(rest, held out)`, by the rule of [`ImageSet::hold_out`].
+    ///
+    /// # Errors
+    /// As [`ImageSet::hold_out`].
+    pub fn hold_out(&self, count: usize, seed: u64) -> Result<(Recordings, Recordings)> {
+        let [rest, held] = cut(self.name(), self.labels(), count, seed)?;
+        Ok((self.subset(&rest), self.subset(&held)))
+    }
+}
+
 /// The indices of the rest and of `count` that are held out.
 fn cut(name: &str, labels: &[usize], count: usize, seed: u64) -> Result<[Vec<usize>; 2]> {
     let mut members = vec![Vec::new(); labels.iter().max().map_or(0, |&most| most + 1)];
@@ -80,7 +92,7 @@ fn cut(name: &str, labels: &[usize], count: usize, seed: u64) -> Result<[Vec<usi
     let spare: usize = counts.iter().map(|n| n.saturating_sub(1)).sum();
     if count > spare {
         return Err(Error::invalid(
-            format!("images to hold out of {name}"),
+            format!("number to hold out of {name}"),
             format!(
                 "at most {spare} of {}, so that every class keeps one",
                 labels.len()
