@@ -72,4 +72,4 @@ pub use normalise::Normalise;
 pub use order::{LastBatch, Order};
 pub use set::ImageSet;
 pub use sheet::contact_sheet;
-pub use split::{Official, Parts};
+pub use split::{Official, Parts, hold_out};
