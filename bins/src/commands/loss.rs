@@ -1,7 +1,7 @@
 //! `hypersphere loss`: the losses, on paper and on numbers.
 
 use crate::cli::Loss;
-use crate::dataset::DataError;
+use crate::source::DataError;
 use anyhow::{Context, Result, bail};
 use engine::{Float, MAX_RANK, Tensor};
 use losses::{LOSSES, LossInfo, Spec, Status, Tensors, evaluate};
