@@ -426,6 +426,35 @@ mod tests {
     }
 
     #[test]
+    fn every_recipe_names_losses_and_a_network_that_there_are_and_its_data() {
+        let mut built: Vec<Model> = Vec::new();
+        for recipe in RECIPES {
+            let config = Layers::recipe(recipe.name).unwrap().resolve().unwrap();
+            assert!(recipe.about().len() > 20, "{}", recipe.name);
+            let inside = recipe.name.starts_with("mnist");
+            assert_eq!(recipe.needs().is_empty(), inside, "{}", recipe.name);
+            assert_eq!(config.data.folder.is_none(), inside, "{}", recipe.name);
+            let compared = config.compare.iter().map(|c| &c.loss);
+            assert!(compared.len() >= 7, "{}", recipe.name);
+            for loss in compared.chain([&config.loss]).filter(|loss| *loss != "all") {
+                let spec = loss
+                    .parse::<losses::Spec>()
+                    .and_then(|s| s.resolve(100, 64));
+                assert!(spec.is_ok(), "{}: {loss}: {:?}", recipe.name, spec.err());
+            }
+            if built.contains(&config.model) {
+                continue;
+            }
+            let mut params = engine::Params::<f32>::new();
+            let root = &mut nn::Scope::root(&mut params, 0);
+            let net = nn::Model::find(&config.model.name).unwrap();
+            let net = net.build_with(root, [32, 32, 3], &config.model.options());
+            assert!(net.is_ok(), "{}: {:?}", recipe.name, net.err());
+            built.push(config.model);
+        }
+    }
+
+    #[test]
     fn later_layers_win_and_the_resolved_text_is_the_same_configuration() {
         let mut layers = Layers::recipe("mnist").unwrap();
         layers.add_option("epochs", 3).unwrap();
