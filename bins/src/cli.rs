@@ -3,7 +3,8 @@
 pub mod data;
 
 use crate::progress::Style;
-use clap::{Args, Parser, Subcommand};
+use crate::protocol::Protocol;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Trains, judges and shows discriminative embeddings on a CPU.
@@ -25,6 +26,12 @@ pub enum Command {
     /// Train a network; without a recipe, list the recipes
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Box<Train>),
+    /// Judge a trained network on the test part of its data, or on other data
+    #[command(after_help = EVAL_EXAMPLES)]
+    Eval(Eval),
+    /// Judge embeddings that something else has computed
+    #[command(after_help = METRICS_CONTRACT)]
+    Metrics(Metrics),
     /// Check every derivative against finite differences, and the rest of the contract
     #[command(after_help = GRADCHECK_EXAMPLES)]
     Gradcheck(Gradcheck),
@@ -49,6 +56,9 @@ Examples:
   hypersphere train mnist --loss 'so-softmax + 0.01*center' --epochs 10 --seed 2
   hypersphere train mnist --loss all               every loss, and a table
   hypersphere train mnist --data fashion-mnist/    any folder of four IDX files
+  hypersphere train omniglot --data omniglot/      a recipe that needs data says which
+  hypersphere train market1501 --data Market-1501-v15.09.15/ --pk 16x4
+  hypersphere train my_photos/                     any folder: a class in each of its folders
   hypersphere train mnist-2d                       the papers' toy figure, as SVG
   hypersphere train --resume runs/mnist-so-softmax-1
   hypersphere train -c runs/mnist-so-softmax-1/config.toml   the same run again";
@@ -119,14 +129,20 @@ pub struct BenchStep {
 /// `train`
 #[derive(Args, Debug)]
 pub struct Train {
-    /// The recipe to begin with
+    /// The recipe to begin with, or a folder of images: its data set is recognised, the rest chosen
     pub recipe: Option<String>,
     /// A configuration file (TOML), over the recipe if both are given
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A folder of IDX files instead of the MNIST inside the program
+    /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Its layout: mnist, cifar10, folder, manifest, market1501 … [default: the recipe's]
+    #[arg(long, value_name = "NAME")]
+    pub format: Option<String>,
+    /// How the data is cut and judged [default: as usual with the layout]
+    #[arg(long, value_name = "HOW")]
+    pub protocol: Option<Protocol>,
     /// Where to put the run, instead of runs/RECIPE-LOSS-N
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -145,6 +161,9 @@ pub struct Train {
     /// Images per step
     #[arg(short, long, value_name = "N")]
     pub batch: Option<usize>,
+    /// Batches of P classes with K images each
+    #[arg(long, value_name = "PxK", conflicts_with = "batch", value_parser = pk)]
+    pub pk: Option<(usize, usize)>,
     /// The highest learning rate of the schedule
     #[arg(long, value_name = "X", allow_negative_numbers = true)]
     pub lr: Option<f64>,
@@ -157,6 +176,9 @@ pub struct Train {
     /// Any key of the configuration, such as optimizer.momentum=0.8
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Weights to begin with: a checkpoint, or a safetensors file with PyTorch's names
+    #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
+    pub init: Option<PathBuf>,
     /// Continue an interrupted run, exactly as if it had not been interrupted
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
     pub resume: Option<PathBuf>,
@@ -171,6 +193,105 @@ pub struct Train {
     pub progress: Option<Style>,
 }
 
+/// `16x4`
+fn pk(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once(['x', 'X', '*']);
+    let numbers = numbers.and_then(|(p, k)| Some((p.parse().ok()?, k.parse().ok()?)));
+    let sound = numbers.filter(|&(p, k): &(usize, usize)| p > 0 && k > 0);
+    sound.ok_or_else(|| "expected classes x images of each, such as 16x4".into())
+}
+
+const EVAL_EXAMPLES: &str = "\
+Examples:
+  hypersphere eval runs/omniglot-so-softmax-1              again what the run reported, and more
+  hypersphere eval runs/market1501-cosface-1 --flip --rerank -o strong.json
+  hypersphere eval runs/orl-arcface-1/ckpt/best.safetensors --data lfw/ --format lfw
+  hypersphere eval resnet20.safetensors --data cifar-10-batches-bin/   after `model import`";
+
+/// `eval`
+#[derive(Args, Debug)]
+pub struct Eval {
+    /// A run directory, or a checkpoint
+    #[arg(value_name = "RUN|CHECKPOINT")]
+    pub what: PathBuf,
+    /// Other data than that of the run: its test part, or all of it if it has no parts
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// The layout of --data [default: recognised]
+    #[arg(long, value_name = "NAME", requires = "data")]
+    pub format: Option<String>,
+    /// How to judge [default: as in the run, or as usual with the layout]
+    #[arg(long, value_name = "HOW")]
+    pub protocol: Option<Protocol>,
+    /// Which part of the run's data
+    #[arg(
+        long,
+        value_name = "PART",
+        default_value = "test",
+        conflicts_with = "data"
+    )]
+    pub part: EvalPart,
+    /// Of a run, the weights that were best on the validation part instead of the last ones
+    #[arg(long)]
+    pub best: bool,
+    /// Embed mirror images too, and take the mean
+    #[arg(long)]
+    pub flip: bool,
+    /// Rank by k-reciprocal neighbours as well
+    #[arg(long)]
+    pub rerank: bool,
+    /// Threads; the result does not depend on them
+    #[arg(short = 'j', long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Write the figures to this file as JSON
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// A part of a run's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EvalPart {
+    /// What nothing was chosen by.
+    Test,
+    /// What was held out of the training.
+    Validation,
+}
+
+const METRICS_CONTRACT: &str = "\
+Tensors of each safetensors file:
+  features [N, D] (f32 or f64), labels [N] (whole numbers; -1 is junk in a gallery),
+  optional cameras [N]; for pairs, in --features: pairs [P, 2], same [P], fold [P].
+Without a query and a gallery file, every item of --features is looked for among the others
+(reid: the first of each identity by each camera). Without pairs, 3,000 of each kind are drawn.";
+
+/// `metrics`
+#[derive(Args, Debug)]
+pub struct Metrics {
+    /// How to judge
+    #[arg(long, value_name = "HOW")]
+    pub protocol: Protocol,
+    /// Features of everything
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "query",
+        conflicts_with = "query"
+    )]
+    pub features: Option<PathBuf>,
+    /// Features of the queries
+    #[arg(long, value_name = "FILE", requires = "gallery")]
+    pub query: Option<PathBuf>,
+    /// Features of the gallery
+    #[arg(long, value_name = "FILE", requires = "query")]
+    pub gallery: Option<PathBuf>,
+    /// Rank by k-reciprocal neighbours as well
+    #[arg(long)]
+    pub rerank: bool,
+    /// Write the figures to this file as JSON
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// `gradcheck`
 #[derive(Args, Debug)]
 pub struct Gradcheck {
@@ -182,6 +303,17 @@ pub struct Gradcheck {
     /// The result as JSON on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// `224` or `256x128`
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.parse().ok().filter(|&n: &usize| n > 0);
+    let sides = match text.split_once(['x', 'X']) {
+        Some((height, width)) => side(height).zip(side(width)),
+        None => side(text).map(|n| (n, n)),
+    };
+    let sides = sides.map(|(height, width)| [height, width]);
+    sides.ok_or_else(|| "expected pixels such as 224 or 256x128".into())
 }
 
 /// `loss`
@@ -287,9 +419,47 @@ pub enum Model {
     Summary {
         /// The network
         name: String,
-        /// Numbers in an embedding
-        #[arg(long, default_value_t = 64)]
-        embed_dim: usize,
+        /// Numbers in an embedding [default: the network's own]
+        #[arg(long, value_name = "D")]
+        embed_dim: Option<usize>,
+        /// Height and width of images, as 224 or 256x128 [default: usual with the network]
+        #[arg(long, value_name = "HxW", value_parser = size)]
+        size: Option<[usize; 2]>,
+        /// Channels of images [default: usual with the network]
+        #[arg(long, value_name = "C")]
+        channels: Option<usize>,
+        /// How the last pixels become one vector: avg, max, gem or mean-max
+        #[arg(long, value_name = "HOW")]
+        pooling: Option<String>,
+        /// The stride of the last stage of a residual network, 1 or 2
+        #[arg(long, value_name = "N")]
+        last_stride: Option<usize>,
+        /// End with batch normalisation without shift
+        #[arg(long)]
+        neck: bool,
+    },
+    /// Make weights of another program a checkpoint of this one
+    Import {
+        /// A safetensors file with the names of PyTorch
+        weights: PathBuf,
+        /// The network they are for
+        #[arg(long = "as", value_name = "NAME")]
+        model: String,
+        /// The checkpoint to write
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Height and width of images [default: usual with the network]
+        #[arg(long, value_name = "HxW", value_parser = size)]
+        size: Option<[usize; 2]>,
+        /// The names of the classes, one a line; numbers if absent
+        #[arg(long, value_name = "FILE")]
+        classes: Option<PathBuf>,
+        /// Mean of each channel in its training, 255 being 1 [default: ImageNet's]
+        #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+        mean: Vec<f32>,
+        /// Standard deviation of each channel in its training [default: ImageNet's]
+        #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+        std: Vec<f32>,
     },
     /// Outputs and gradients on given tensors, to compare with another implementation
     #[command(after_help = MODEL_EVAL_CONTRACT)]

@@ -2,11 +2,13 @@
 
 pub mod bench;
 pub mod data;
+pub mod eval;
 mod exchange;
 pub mod gradcheck;
 pub mod loss;
 mod loss_plot;
 mod loss_suggest;
+pub mod metrics;
 pub mod model;
 pub mod model_eval;
 pub mod train;

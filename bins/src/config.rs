@@ -5,6 +5,15 @@
 //! so that an error names the layer and the line; then the layers are merged and the result is
 //! written into the run directory, where it re-runs the experiment as it is.
 
+mod augment;
+mod recipes;
+mod settings;
+
+pub use augment::{AugmentConfig, PRESETS};
+pub use recipes::{RECIPES, Recipe};
+pub use settings::{Data, Model, Sampler, TestData, Unreadable};
+
+use crate::protocol::Protocol;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -34,8 +43,17 @@ pub struct Config {
     pub ema: f64,
     /// The loss, as `name:key=value,… + weight*name`; `all` for every one in `compare`.
     pub loss: String,
+    /// How the data is cut and judged; that of the format if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// Weights to begin with, of this program or of another; random ones if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
     /// The data.
     pub data: Data,
+    /// Which images come together.
+    #[serde(skip_serializing_if = "Sampler::is_default")]
+    pub sampler: Sampler,
     /// The network.
     pub model: Model,
     /// The optimizer.
@@ -58,31 +76,6 @@ pub struct Compared {
     pub embed_dim: Option<usize>,
 }
 
-/// Where the images come from and how they are shown.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Data {
-    /// A folder of IDX files; the MNIST inside the program if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub folder: Option<PathBuf>,
-    /// Training images held out to watch and to choose by.
-    pub validation: usize,
-    /// Use only so many training images, the first of the shuffled ones; 0 for all.
-    pub limit: usize,
-    /// `none`, `shift`, `affine` or `strong`.
-    pub augment: String,
-}
-
-/// The network and the size of its embedding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Model {
-    /// A name from `hypersphere model list`.
-    pub name: String,
-    /// Numbers in an embedding.
-    pub embed_dim: usize,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -94,7 +87,10 @@ impl Default for Config {
             clip_norm: 0.0,
             ema: 0.0,
             loss: "so-softmax".into(),
+            protocol: None,
+            init: None,
             data: Data::default(),
+            sampler: Sampler::default(),
             model: Model::default(),
             optimizer: nn::OptimizerConfig::Sgd {
                 momentum: 0.9,
@@ -106,49 +102,6 @@ impl Default for Config {
         }
     }
 }
-
-impl Default for Data {
-    fn default() -> Self {
-        Data {
-            folder: None,
-            validation: 5000,
-            limit: 0,
-            augment: "affine".into(),
-        }
-    }
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Model {
-            name: "vgg-light".into(),
-            embed_dim: 64,
-        }
-    }
-}
-
-/// A recipe that ships inside the program.
-pub struct Recipe {
-    /// What `train` is given.
-    pub name: &'static str,
-    /// One line: what it trains, what it needs, what it shows.
-    pub about: &'static str,
-    text: &'static str,
-}
-
-/// All recipes.
-pub const RECIPES: &[Recipe] = &[
-    Recipe {
-        name: "mnist",
-        about: "digits, with the data inside the program; test accuracy and cosines",
-        text: include_str!("../recipes/mnist.toml"),
-    },
-    Recipe {
-        name: "mnist-2d",
-        about: "the papers' toy figure: two-dimensional embeddings of every loss, drawn",
-        text: include_str!("../recipes/mnist-2d.toml"),
-    },
-];
 
 /// Text that overrides what came before it, and where it is from.
 struct Layer {
@@ -280,9 +233,12 @@ impl Layers {
         for layer in self.0 {
             merge(&mut merged, layer.table);
         }
-        let config: Config = merged
+        let mut config: Config = merged
             .try_into()
             .map_err(|e| ConfigError(format!("{e} (from {})", names.join(", "))))?;
+        if let Sampler::Pk { p, k, .. } = config.sampler {
+            config.batch = p.saturating_mul(k);
+        }
         config.validate()?;
         Ok(config)
     }
@@ -297,6 +253,13 @@ impl Config {
         let mut layers = Layers::default();
         layers.add_file(path)?;
         layers.resolve()
+    }
+
+    /// How the data is cut and judged: as stated, or as usual with what is tested on.
+    pub fn protocol(&self) -> Protocol {
+        let tested = self.data.test.as_ref().map(|test| test.format);
+        let usual = tested.unwrap_or(self.data.format).info().protocol;
+        self.protocol.unwrap_or(usual)
     }
 
     /// The text of the resolved file.
@@ -338,6 +301,21 @@ impl Config {
                 "a positive number",
             ),
             (self.clip_norm >= 0.0, "clip_norm", "at least 0"),
+            (
+                self.data.size.len() <= 2 && !self.data.size.contains(&0),
+                "data.size",
+                "[side] or [height, width] in pixels",
+            ),
+            (
+                matches!(self.data.channels, None | Some(1 | 3)),
+                "data.channels",
+                "1 (grey) or 3 (colour)",
+            ),
+            (
+                self.data.mean.len() == self.data.std.len(),
+                "data.std",
+                "as long as `data.mean`: one number per channel",
+            ),
             ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
         ];
         for (holds, key, wanted) in checks {
@@ -345,6 +323,7 @@ impl Config {
                 bail!(ConfigError(format!("`{key}` must be {wanted}")));
             }
         }
+        self.data.augment.resolve()?;
         let at = |table: &str, e: String| ConfigError(format!("[{table}]: {e}"));
         self.optimizer.validate().map_err(|e| at("optimizer", e))?;
         self.schedule.validate().map_err(|e| at("schedule", e))?;
@@ -362,7 +341,8 @@ fn check(name: &str, text: &str) -> Result<()> {
     let Err(error) = toml::from_str::<Config>(text) else {
         return Ok(());
     };
-    // A layer may change a setting of the optimizer or the schedule without repeating which it is.
+    // A layer may change a setting of the optimizer, the schedule or the sampler without repeating
+    // which it is.
     if error.message() == "missing field `kind`" {
         return Ok(());
     }
@@ -393,11 +373,20 @@ pub fn did_you_mean<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -
 fn merge(into: &mut toml::Table, from: toml::Table) {
     for (key, value) in from {
         match (into.get_mut(&key), value) {
-            // A schedule of another kind replaces the old one with all its settings.
+            // A schedule of another kind, or another preset, replaces the old one with all its
+            // settings.
             (Some(toml::Value::Table(old)), toml::Value::Table(new))
-                if !new.contains_key("kind") || old.get("kind") == new.get("kind") =>
+                if ["kind", "preset"]
+                    .iter()
+                    .all(|key| !new.contains_key(*key) || old.get(*key) == new.get(*key)) =>
             {
                 merge(old, new);
+            }
+            // `augment = "affine"` is short for a table with this preset.
+            (Some(toml::Value::String(preset)), toml::Value::Table(mut new)) => {
+                let preset = toml::Value::String(std::mem::take(preset));
+                new.entry("preset").or_insert(preset);
+                into.insert(key, toml::Value::Table(new));
             }
             (_, value) => drop(into.insert(key, value)),
         }
@@ -433,6 +422,35 @@ mod tests {
         for recipe in RECIPES {
             let config = Layers::recipe(recipe.name).unwrap().resolve().unwrap();
             assert_eq!(config.recipe, recipe.name);
+        }
+    }
+
+    #[test]
+    fn every_recipe_names_losses_and_a_network_that_there_are_and_its_data() {
+        let mut built: Vec<Model> = Vec::new();
+        for recipe in RECIPES {
+            let config = Layers::recipe(recipe.name).unwrap().resolve().unwrap();
+            assert!(recipe.about().len() > 20, "{}", recipe.name);
+            let inside = recipe.name.starts_with("mnist");
+            assert_eq!(recipe.needs().is_empty(), inside, "{}", recipe.name);
+            assert_eq!(config.data.folder.is_none(), inside, "{}", recipe.name);
+            let compared = config.compare.iter().map(|c| &c.loss);
+            assert!(compared.len() >= 7, "{}", recipe.name);
+            for loss in compared.chain([&config.loss]).filter(|loss| *loss != "all") {
+                let spec = loss
+                    .parse::<losses::Spec>()
+                    .and_then(|s| s.resolve(100, 64));
+                assert!(spec.is_ok(), "{}: {loss}: {:?}", recipe.name, spec.err());
+            }
+            if built.contains(&config.model) {
+                continue;
+            }
+            let mut params = engine::Params::<f32>::new();
+            let root = &mut nn::Scope::root(&mut params, 0);
+            let net = nn::Model::find(&config.model.name).unwrap();
+            let net = net.build_with(root, [32, 32, 3], &config.model.options());
+            assert!(net.is_ok(), "{}: {:?}", recipe.name, net.err());
+            built.push(config.model);
         }
     }
 

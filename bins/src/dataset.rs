@@ -1,33 +1,71 @@
-//! From the configuration to loaders: which images, held out how, varied how.
+//! From the configuration to loaders: a data set, cut by its protocol, in batches.
 
-use crate::config::{Config, ConfigError, did_you_mean};
+use crate::config::{Config, ConfigError};
+use crate::protocol::{Exam, Parts, Protocol, Question};
+use crate::source::{Source, View};
 use anyhow::{Result, bail};
-use data::{Augment, ImageSet, Images, Loader, Normalise, Order, Parts, mnist};
+use data::{Examples, Loader, Normalise, Order};
 
-/// Data that cannot be used: exit code 3.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DataError(pub String);
-
-/// Images of a batch in evaluation, where nothing is kept for backward.
-const EVALUATION_BATCH: usize = 500;
+/// Numbers in a batch of evaluation: 500 images of MNIST, where nothing is kept for backward.
+const EVALUATED: usize = 500 * 28 * 28;
 
 /// Loaders of the three parts.
 pub struct Loaders {
-    /// Shuffled and varied anew in each epoch; a last incomplete batch is left out.
+    /// How the data was cut and is judged.
+    pub protocol: Protocol,
+    /// Varied anew in each epoch; a last incomplete batch is left out.
     pub train: Loader,
-    /// Held out of the training images.
-    pub validation: Loader,
+    /// Held out of the training part; `None` if nothing is.
+    pub validation: Option<Judged>,
     /// For the final figure.
-    pub test: Loader,
+    pub test: Judged,
     /// Height, width, channels.
     pub shape: [usize; 3],
-    /// The names of the classes.
+    /// The names of the classes of the training.
     pub classes: Vec<String>,
     /// The hash of the training images.
     pub fingerprint: String,
     /// How pixels become numbers.
     pub normalise: Normalise,
+    /// What a user should know of the data.
+    pub notes: Vec<String>,
+}
+
+/// Examples to judge a network on.
+pub struct Judged {
+    /// All of them, in order, as they are.
+    pub loader: Loader,
+    /// The names of their classes.
+    pub classes: Vec<String>,
+    /// What is asked of them.
+    pub question: Question,
+}
+
+impl Judged {
+    /// The examples of an exam in batches.
+    ///
+    /// # Errors
+    /// If there is nothing to judge.
+    pub fn new(exam: Exam) -> Result<Self> {
+        let [height, width, _] = exam.view.shape();
+        let batch = (EVALUATED / (height * width)).clamp(8, 500);
+        let workers = exam.view.workers();
+        Ok(Judged {
+            loader: Loader::evaluation(exam.view, batch)?.workers(workers),
+            classes: exam.classes,
+            question: exam.question,
+        })
+    }
+
+    /// The number of examples.
+    pub fn len(&self) -> usize {
+        self.loader.examples().labels().len()
+    }
+
+    /// Whether there is no example.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl Loaders {
@@ -36,75 +74,47 @@ impl Loaders {
     /// # Errors
     /// If the data cannot be read, or the configuration asks for what is not there.
     pub fn new(config: &Config) -> Result<Self> {
-        let settings = &config.data;
-        let (official, normalise) = match &settings.folder {
-            None => {
-                let normalise = Normalise::new(&[mnist::MEAN], &[mnist::STD])?;
-                (mnist::embedded(), normalise)
-            }
-            Some(folder) => {
-                let official = mnist::from_folder(folder)?;
-                let normalise = Normalise::measured(&official.train);
-                (official, normalise)
-            }
-        };
-        let [train, test] = [&official.train, &official.test].map(ImageSet::shape);
-        if test != train {
-            bail!(data::Error::Invalid {
-                what: format!("images of {}", official.test.name()),
-                expected: format!("[height, width, channels] of {train:?}, as in training"),
-                found: format!("{test:?}"),
-                hint: "the four files must belong to one data set".into(),
-            });
-        }
-        // How the data is cut must not move with the seed, or seeds could not be compared.
-        let parts = official.hold_out(settings.validation, 0)?;
-        let train = limited(&parts.train, settings.limit);
-        if train.len() < config.batch {
-            bail!(ConfigError(format!(
-                "`batch` is {}, but there are only {} training images",
-                config.batch,
-                train.len()
-            )));
-        }
+        let protocol = config.protocol();
+        let source = Source::read(config)?;
+        let normalise = source.normalise.clone();
         let Parts {
-            validation, test, ..
-        } = parts;
-        let (shape, classes) = (train.shape(), train.classes().to_vec());
-        let fingerprint = train.fingerprint();
-        let plain = |set| Images::new(set, normalise.clone());
-        let varied = plain(train)?.augmented(augmentation(&settings.augment)?)?;
+            train,
+            classes,
+            validation,
+            test,
+            fingerprint,
+            notes,
+        } = protocol.cut(source, config)?;
+        let shape = train.shape();
+        let train = batches(train, config)?;
         Ok(Loaders {
-            train: Loader::new(varied, Order::shuffled(config.batch), config.seed)?,
-            validation: Loader::evaluation(plain(validation)?, EVALUATION_BATCH)?,
-            test: Loader::evaluation(plain(test)?, EVALUATION_BATCH)?,
+            protocol,
+            train,
+            validation: validation.map(Judged::new).transpose()?,
+            test: Judged::new(test)?,
             shape,
             classes,
             fingerprint,
             normalise,
+            notes,
         })
     }
 }
 
-/// The first `limit` images, if that is not 0. The official order is already mixed.
-fn limited(set: &ImageSet, limit: usize) -> ImageSet {
-    match limit {
-        0 => set.clone(),
-        limit => set.subset(&(0..limit.min(set.len())).collect::<Vec<_>>()),
+/// The training part in the batches of the sampler.
+fn batches(train: View, config: &Config) -> Result<Loader> {
+    let order = config.sampler.order(config.batch);
+    if let (Order::Shuffled { .. }, true) = (order, train.len() < config.batch) {
+        bail!(ConfigError(format!(
+            "`batch` is {}, but there are only {} training images",
+            config.batch,
+            train.len()
+        )));
     }
-}
-
-fn augmentation(name: &str) -> Result<Augment> {
-    const NAMES: [&str; 4] = ["none", "shift", "affine", "strong"];
-    Ok(match name {
-        "none" => Augment::none(),
-        "shift" => Augment::shift(2),
-        "affine" => Augment::mnist_affine(),
-        "strong" => Augment::mnist_strong(),
-        _ => bail!(ConfigError(format!(
-            "`data.augment` is `{name}`{}; there are: {}",
-            did_you_mean(name, NAMES.into_iter()),
-            NAMES.join(", ")
-        ))),
-    })
+    order
+        .check(train.labels(), train.cameras())
+        .map_err(|e| ConfigError(format!("[sampler]: {e}")))?;
+    let workers = train.workers();
+    let loader = Loader::new(train, order, config.seed)?.workers(workers);
+    Ok(loader.mixup(config.data.augment.mixup())?)
 }

@@ -1,40 +1,32 @@
-//! A network judged on a part of the data.
+//! A network judged on a part of the data: everything is embedded once, then the protocol's
+//! figures are computed.
 
 use crate::config::ConfigError;
+use crate::dataset::Judged;
+use crate::figures::Figures;
+use crate::protocol::{Effort, Embedded, KnownClasses, Question};
 use anyhow::Result;
-use data::{Loader, metrics};
+use data::Loader;
+use data::metrics::Confusion;
 use engine::{Params, Tensor, Var};
 use losses::Criterion;
 use nn::{Backbone, Module, Pass};
-use serde::{Deserialize, Serialize};
 
 /// What was found, with what pictures are drawn from.
 pub struct Evaluation {
     /// The figures.
     pub figures: Figures,
-    /// The class of each image.
-    pub labels: Vec<usize>,
-    /// The embeddings, `[N, D]`.
-    pub embeddings: Vec<f32>,
-    /// The cosines to the class weights, `[N, C]`; empty without class weights.
-    pub cosines: Vec<f32>,
-    /// The class weights, `[C, D]`; empty if the loss has none.
-    pub weights: Vec<f32>,
+    /// The embeddings and what class weights make of them.
+    pub found: Embedded,
+    /// The names of the classes.
+    pub classes: Vec<String>,
 }
 
-/// The figures of an evaluation.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Figures {
-    /// Images.
-    pub images: usize,
-    /// The mean loss, margins included; NaN where it could not be computed.
-    pub loss: f64,
-    /// The share that the margin-free logits got right.
-    pub accuracy: f64,
-    /// The mean cosine of an embedding to the weight of its own class.
-    pub cosine_own: f64,
-    /// The mean cosine to the weights of the other classes.
-    pub cosine_others: f64,
+/// How to embed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Embedding {
+    /// Whether the embedding of an image is the mean of its own and its mirror image's.
+    pub flip: bool,
 }
 
 /// The class weights of the model, `[C, D]`.
@@ -54,59 +46,145 @@ pub fn class_weights(params: &Params<f32>) -> Result<Tensor<f32>, ConfigError> {
     Ok(params.value(id))
 }
 
-/// Judges the network on everything that `loader` has.
-///
-/// # Errors
-/// If the data cannot be read, or the loss has no class weights to classify by.
-pub fn evaluate(
-    net: &Backbone<f32>,
-    criterion: &Criterion<f32>,
-    params: &Params<f32>,
-    loader: &Loader,
-) -> Result<Evaluation> {
-    let weights = class_weights(params)?;
-    let classes = weights.shape()[0];
-    let mut found = Evaluation {
-        figures: Figures {
-            images: 0,
-            loss: 0.0,
-            accuracy: 0.0,
-            cosine_own: f64::NAN,
-            cosine_others: f64::NAN,
-        },
-        labels: Vec::new(),
-        embeddings: Vec::new(),
-        cosines: Vec::new(),
-        weights: weights.data().to_vec(),
-    };
-    let weights = Var::constant(weights);
-    let (mut loss, mut correct) = (0.0, 0.0);
-    for batch in loader.epoch(0) {
-        let batch = batch?;
-        let count = batch.len() as f64;
-        let mut pass = Pass::eval(params);
-        let images = Var::constant(Tensor::new(batch.shape, &batch.images));
-        let embeddings = net.forward(&mut pass, &images);
-        let outcome = criterion.forward(&mut pass, &embeddings, &batch.labels)?;
-        loss += count * f64::from(outcome.loss.value().item());
-        if let Some(logits) = &outcome.logits {
-            correct += count * metrics::accuracy(logits.data(), classes, &batch.labels);
-        }
-        let cosines = embeddings.pairwise_cosine(&weights);
-        found.cosines.extend_from_slice(cosines.value().data());
-        found
-            .embeddings
-            .extend_from_slice(embeddings.value().data());
-        found.labels.extend_from_slice(&batch.labels);
+/// A model to be judged.
+#[derive(Clone, Copy)]
+pub struct Model<'a> {
+    /// The network.
+    pub net: &'a Backbone<f32>,
+    /// The loss, which has the class weights; only asked for known classes.
+    pub criterion: &'a Criterion<f32>,
+    /// The weights of both.
+    pub params: &'a Params<f32>,
+}
+
+impl Model<'_> {
+    /// Judges the network on everything that `judged` has.
+    ///
+    /// # Errors
+    /// If the data cannot be read, or the loss has no class weights to classify by.
+    pub fn judge(
+        &self,
+        judged: &Judged,
+        embedding: Embedding,
+        effort: Effort,
+    ) -> Result<Evaluation> {
+        let known = matches!(judged.question, Question::Classify);
+        let found = self.embed(&judged.loader, known, embedding)?;
+        Ok(Evaluation {
+            figures: judged.question.judge(&found, effort)?,
+            classes: judged.classes.clone(),
+            found,
+        })
     }
-    let images = found.labels.len();
-    let mean = metrics::mean_cosines(&found.cosines, classes, &found.labels);
-    found.figures = Figures {
-        images,
-        loss: loss / images as f64,
-        accuracy: correct / images as f64,
-        cosine_own: mean.own,
-        cosine_others: mean.others,
-    };
-    Ok(found)
+
+    /// Embeds everything that the loader has, and if its classes are those of the training,
+    /// compares it with the class weights.
+    fn embed(&self, loader: &Loader, known: bool, embedding: Embedding) -> Result<Embedded> {
+        let weights = match known {
+            true => Some(class_weights(self.params)?),
+            false => None,
+        };
+        let mut found = Embedded {
+            dim: self.net.embedding_dim,
+            known: weights.as_ref().map(|weights| KnownClasses {
+                weights: weights.data().to_vec(),
+                scale: self.scale(),
+                ..KnownClasses::default()
+            }),
+            ..Embedded::default()
+        };
+        let weights = weights.map(Var::constant);
+        for batch in loader.epoch(0) {
+            let batch = batch?;
+            let mut pass = Pass::eval(self.params);
+            let images = Tensor::new(batch.shape, &batch.images);
+            let mut embeddings = self.net.forward(&mut pass, &Var::constant(images));
+            if embedding.flip {
+                let mirrored = Var::constant(mirrored(batch.shape, &batch.images));
+                let other = self.net.forward(&mut pass, &mirrored);
+                embeddings = (embeddings + other) * 0.5;
+            }
+            found
+                .embeddings
+                .extend_from_slice(embeddings.value().data());
+            found.labels.extend_from_slice(&batch.labels);
+            let (Some(known), Some(weights)) = (&mut found.known, &weights) else {
+                continue;
+            };
+            let outcome = self
+                .criterion
+                .forward(&mut pass, &embeddings, &batch.labels)?;
+            known.loss += batch.len() as f64 * f64::from(outcome.loss.value().item());
+            if let Some(logits) = &outcome.logits {
+                known.logits.extend_from_slice(logits.data());
+            }
+            let cosines = embeddings.pairwise_cosine(weights);
+            known.cosines.extend_from_slice(cosines.value().data());
+        }
+        if let Some(known) = &mut found.known {
+            known.loss /= found.labels.len() as f64;
+        }
+        Ok(found)
+    }
+
+    /// What the logits must be multiplied by for a probability: the scale of a loss of cosines.
+    fn scale(&self) -> f32 {
+        let terms = self.criterion.spec().terms();
+        let of_term = |term: &losses::Term| {
+            let keys = ["s", "lambda_p"];
+            let keys = keys.iter().filter(|key| term.info().parameter(key).is_ok());
+            keys.into_iter().find_map(|key| term.values().given(key))
+        };
+        let angular = terms.iter().any(|t| t.info().head == losses::Head::Angular);
+        match angular {
+            true => terms.iter().find_map(of_term).unwrap_or(1.0) as f32,
+            false => 1.0,
+        }
+    }
+}
+
+/// The most classes whose confusion a person could read.
+const CONFUSED: usize = 1_000;
+
+/// How often each class was taken for each other, as CSV; `None` where nothing was classified.
+pub fn confusion(evaluation: &Evaluation) -> Option<String> {
+    let known = evaluation.found.known.as_ref()?;
+    let classes = &evaluation.classes;
+    if classes.len() > CONFUSED {
+        return None;
+    }
+    let mut counts = Confusion::new(classes.len());
+    counts.add(&known.logits, &evaluation.found.labels);
+    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+    let mut csv = format!(
+        "class,{}\n",
+        classes.iter().map(quoted).collect::<Vec<_>>().join(",")
+    );
+    for (label, name) in classes.iter().enumerate() {
+        let row = (0..classes.len()).map(|c| counts.count(label, c).to_string());
+        csv += &format!("{},{}\n", quoted(name), row.collect::<Vec<_>>().join(","));
+    }
+    Some(csv)
+}
+
+/// Images `[N, H, W, C]` with left and right exchanged.
+fn mirrored(shape: [usize; 4], images: &[f32]) -> Tensor<f32> {
+    let [_, _, width, channels] = shape;
+    let rows = images.chunks_exact(width * channels);
+    let mirrored = rows.flat_map(|row| row.chunks_exact(channels).rev().flatten().copied());
+    let values: Vec<f32> = mirrored.collect();
+    Tensor::new(shape, &values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_image_keeps_rows_and_colours() {
+        let image: Vec<f32> = (0..12).map(|i| i as f32).collect();
+        let mirrored = mirrored([1, 2, 3, 2], &image);
+        let expected = [4.0, 5.0, 2.0, 3.0, 0.0, 1.0, 10.0, 11.0, 8.0, 9.0, 6.0, 7.0];
+        assert_eq!(mirrored.data(), expected);
+    }
 }

@@ -8,6 +8,8 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Train(options) => commands::train::run(*options),
+        Command::Eval(options) => commands::eval::run(&options),
+        Command::Metrics(options) => commands::metrics::run(&options),
         Command::Bench(what) => commands::bench::run(&what),
         Command::Gradcheck(options) => commands::gradcheck::run(&options),
         Command::Loss(command) => commands::loss::run(&command),

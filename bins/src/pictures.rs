@@ -1,7 +1,9 @@
 //! The pictures that a run leaves, from what it measured.
 
 use crate::evaluation::Evaluation;
+use crate::figures;
 use crate::plot::{self, Cosines, Features, Panel, Scale, Scatter, Series};
+use crate::protocol::{Protocol, verify};
 use crate::run_dir::RunDir;
 use crate::trainer::EpochRow;
 use anyhow::Result;
@@ -10,14 +12,8 @@ use anyhow::Result;
 const COSINES: usize = 200_000;
 
 /// Second line of a figure's heading.
-pub fn subtitle(evaluation: &Evaluation) -> String {
-    let figures = &evaluation.figures;
-    format!(
-        "test {:.2} %, cosine own {:.2}, others {:.2}",
-        100.0 * figures.accuracy,
-        figures.cosine_own,
-        figures.cosine_others
-    )
+pub fn subtitle(evaluation: &Evaluation, protocol: Protocol) -> String {
+    format!("test {}", evaluation.figures.line(protocol.summary()))
 }
 
 /// Writes `plots/curves.svg`, `plots/cosines.svg` and, for embeddings of two or three numbers,
@@ -30,13 +26,15 @@ pub fn write(
     title: &str,
     rows: &[EpochRow],
     test: &Evaluation,
-    classes: &[String],
+    protocol: Protocol,
 ) -> Result<()> {
-    if let Some(figure) = curves(title, rows)? {
+    if let Some(figure) = curves(title, rows, protocol)? {
         run.write("plots/curves.svg", figure.as_bytes())?;
     }
-    run.write("plots/cosines.svg", cosines(title, test)?.as_bytes())?;
-    if let Some(panel) = Embedding::new(title, test, classes) {
+    if let Some(figure) = cosines(title, test, protocol)? {
+        run.write("plots/cosines.svg", figure.as_bytes())?;
+    }
+    if let Some(panel) = Embedding::new(title, test, protocol) {
         let figure = plot::grid("", 1, &[panel.panel(Features::Raw)])?;
         run.write("plots/embedding.svg", figure.as_bytes())?;
     }
@@ -44,18 +42,30 @@ pub fn write(
 }
 
 /// `None` if there is nothing to draw.
-fn curves(title: &str, rows: &[EpochRow]) -> Result<Option<String>> {
+fn curves(title: &str, rows: &[EpochRow], protocol: Protocol) -> Result<Option<String>> {
     let line = |f: &dyn Fn(&EpochRow) -> Option<f64>| -> Vec<(f64, f64)> {
         rows.iter()
             .filter_map(|row| Some((row.epoch as f64, f(row)?)))
             .collect()
     };
+    let found = |key: &'static str| line(&|r| r.validation.as_ref()?.get(key));
     let train_loss = line(&|r| Some(r.train_loss));
-    let validation_loss = line(&|r| r.validation.map(|v| v.loss));
-    let train_error = line(&|r| Some(100.0 * (1.0 - r.train_accuracy)));
-    let validation_error = line(&|r| r.validation.map(|v| 100.0 * (1.0 - v.accuracy)));
-    let own = line(&|r| r.validation.map(|v| v.cosine_own));
-    let others = line(&|r| r.validation.map(|v| v.cosine_others));
+    let validation_loss = found("loss");
+    let train_error = line(&|r| Some(100.0 * (1.0 - r.train_accuracy?)));
+    // The figure that choices are made by, where it is no error of classification.
+    let key = protocol.summary()[0];
+    let percent = |(epoch, value): &(f64, f64)| (*epoch, 100.0 * value);
+    let headline: Vec<_> = found(key).iter().map(percent).collect();
+    let error = |(epoch, value): &(f64, f64)| (*epoch, 100.0 - value);
+    let validation_error: Vec<_> = match protocol.is_open() {
+        true => Vec::new(),
+        false => headline.iter().map(error).collect(),
+    };
+    let [alike, unlike] = match protocol.is_open() {
+        true => ["cosine_same", "cosine_different"],
+        false => ["cosine_own", "cosine_others"],
+    };
+    let (own, others) = (found(alike), found(unlike));
     let series = |name, points| Series { name, points };
     let loss = [
         series("training", &train_loss),
@@ -65,7 +75,12 @@ fn curves(title: &str, rows: &[EpochRow]) -> Result<Option<String>> {
         series("training", &train_error),
         series("validation", &validation_error),
     ];
-    let cosines = [series("own class", &own), series("other classes", &others)];
+    let cosines = match protocol.is_open() {
+        true => [series("same class", &own), series("different", &others)],
+        false => [series("own class", &own), series("other classes", &others)],
+    };
+    let chosen = [series("validation", headline.as_slice())];
+    let chosen_title = format!("{} / %", figures::label(key));
     let panel = |title, y_scale, series| plot::Curves {
         title,
         x_label: "epoch",
@@ -73,10 +88,13 @@ fn curves(title: &str, rows: &[EpochRow]) -> Result<Option<String>> {
         series,
     };
     let mut panels = vec![
-        panel("loss", Scale::Log, &loss),
-        panel("error / %", Scale::Log, &error),
-        panel("mean cosine, validation", Scale::Linear, &cosines),
+        panel("loss", Scale::Log, &loss[..]),
+        panel("error / %", Scale::Log, &error[..]),
+        panel("mean cosine, validation", Scale::Linear, &cosines[..]),
     ];
+    if protocol.is_open() {
+        panels.insert(1, panel(&chosen_title, Scale::Linear, &chosen[..]));
+    }
     // Without validation there are no cosines, and an error of 0 has no place on a logarithmic
     // scale.
     panels.retain(|panel| {
@@ -89,26 +107,46 @@ fn curves(title: &str, rows: &[EpochRow]) -> Result<Option<String>> {
     Ok(Some(plot::curves(title, &panels)?))
 }
 
-fn cosines(title: &str, test: &Evaluation) -> Result<String> {
-    let classes = test.cosines.len() / test.labels.len().max(1);
-    let (mut own, mut others) = (Vec::new(), Vec::new());
-    let rows = test.cosines.chunks_exact(classes.max(1));
-    for (row, &label) in rows.zip(&test.labels) {
-        for (class, &cosine) in row.iter().enumerate() {
-            if class == label {
-                &mut own
-            } else {
-                &mut others
+/// Cosines to class weights, or between test images where their classes have none; `None` if no
+/// two of them are of one class.
+fn cosines(title: &str, test: &Evaluation, protocol: Protocol) -> Result<Option<String>> {
+    let (mut alike, mut unlike) = (Vec::new(), Vec::new());
+    let labels = &test.found.labels;
+    let names = match &test.found.known {
+        Some(known) => {
+            let classes = known.cosines.len() / labels.len().max(1);
+            let rows = known.cosines.chunks_exact(classes.max(1));
+            for (row, &label) in rows.zip(labels) {
+                for (class, &cosine) in row.iter().enumerate() {
+                    if class == label {
+                        &mut alike
+                    } else {
+                        &mut unlike
+                    }
+                    .push(cosine);
+                }
             }
-            .push(cosine);
+            ["own class", "other classes"]
         }
-    }
-    others.truncate(COSINES);
-    Ok(plot::histogram(&Cosines {
+        None => {
+            let row = |i: usize| &test.found.embeddings[i * test.found.dim..][..test.found.dim];
+            let Ok(drawn) = verify::Question::drawn(labels) else {
+                return Ok(None);
+            };
+            for pair in &drawn.pairs {
+                let [a, b] = pair.places;
+                let cosine = verify::cosine(row(a), row(b));
+                if pair.same { &mut alike } else { &mut unlike }.push(cosine);
+            }
+            ["same class", "different classes"]
+        }
+    };
+    unlike.truncate(COSINES);
+    Ok(Some(plot::histogram(&Cosines {
         title,
-        subtitle: &subtitle(test),
-        groups: &[("own class", &own), ("other classes", &others)],
-    })?)
+        subtitle: &subtitle(test, protocol),
+        groups: &[(names[0], &alike), (names[1], &unlike)],
+    })?))
 }
 
 /// A scatter of embeddings of two or three numbers.
@@ -117,18 +155,21 @@ pub struct Embedding<'a> {
     subtitle: String,
     test: &'a Evaluation,
     classes: Vec<&'a str>,
+    weights: &'a [f32],
     dim: usize,
 }
 
 impl<'a> Embedding<'a> {
     /// The scatter, if the embeddings can be drawn.
-    pub fn new(title: &'a str, test: &'a Evaluation, classes: &'a [String]) -> Option<Self> {
-        let dim = test.embeddings.len() / test.labels.len().max(1);
+    pub fn new(title: &'a str, test: &'a Evaluation, protocol: Protocol) -> Option<Self> {
+        let dim = test.found.dim;
+        let known = test.found.known.as_ref();
         (2..=3).contains(&dim).then(|| Embedding {
             title,
-            subtitle: subtitle(test),
+            subtitle: subtitle(test, protocol),
             test,
-            classes: classes.iter().map(String::as_str).collect(),
+            classes: test.classes.iter().map(String::as_str).collect(),
+            weights: known.map_or(&[], |known| &known.weights),
             dim,
         })
     }
@@ -145,9 +186,9 @@ impl<'a> Embedding<'a> {
         Scatter {
             title: self.title,
             subtitle: &self.subtitle,
-            points: self.test.embeddings.as_chunks().0,
-            labels: &self.test.labels,
-            weights: self.test.weights.as_chunks().0,
+            points: self.test.found.embeddings.as_chunks().0,
+            labels: &self.test.found.labels,
+            weights: self.weights.as_chunks().0,
             classes: &self.classes,
             features,
         }
@@ -165,19 +206,23 @@ mod tests {
             step: 10,
             lr: 0.1,
             train_loss: 0.5,
-            train_accuracy: 0.9,
+            train_accuracy: Some(0.9),
             validation: None,
             images_per_second: 1.0,
             waited_s: 0.0,
             seconds: 1.0,
         };
-        let blind = curves("run", &[row]).unwrap().expect("a figure");
+        let blind = curves("run", &[row.clone()], Protocol::Classify)
+            .unwrap()
+            .expect("a figure");
         assert!(blind.contains("error / %") && !blind.contains("mean cosine"));
-        row.train_accuracy = 1.0;
-        let perfect = curves("run", &[row]).unwrap().expect("a figure");
+        row.train_accuracy = Some(1.0);
+        let perfect = curves("run", &[row.clone()], Protocol::Classify)
+            .unwrap()
+            .expect("a figure");
         assert!(perfect.contains("loss") && !perfect.contains("error / %"));
         row.train_loss = 0.0;
-        assert!(curves("run", &[row]).unwrap().is_none());
-        assert!(curves("run", &[]).unwrap().is_none());
+        assert!(curves("run", &[row], Protocol::Classify).unwrap().is_none());
+        assert!(curves("run", &[], Protocol::Classify).unwrap().is_none());
     }
 }

@@ -43,8 +43,9 @@ pub struct Step {
     pub steps: u64,
     /// Mean loss of the epoch so far.
     pub loss: f64,
-    /// Share of the epoch's images so far that the margin-free logits got right.
-    pub accuracy: f64,
+    /// Share of the epoch's images so far that the margin-free logits got right; `None` if the loss
+    /// has no class weights.
+    pub accuracy: Option<f64>,
 }
 
 /// Shows steps, and lines between them.
@@ -102,12 +103,14 @@ impl Progress {
         self.steps += 1;
         self.images += images as u64;
         let (remaining, speed) = (self.remaining(&step), self.speed());
+        let accuracy = step.accuracy.map_or(String::new(), |accuracy| {
+            format!("accuracy {:.2} %  ", 100.0 * accuracy)
+        });
         let line = format!(
-            "epoch {}/{}  loss {:.4}  accuracy {:.2} %  {:.0} images/s  {} left",
+            "epoch {}/{}  loss {:.4}  {accuracy}{:.0} images/s  {} left",
             step.epoch,
             step.epochs,
             step.loss,
-            100.0 * step.accuracy,
             speed,
             short(remaining)
         );

@@ -121,6 +121,20 @@ impl RunDir {
         })
     }
 
+    /// Opens an existing run directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if it is none; else as [`open`](Self::open).
+    pub fn open_existing(path: &Path) -> Result<Self> {
+        if !path.join("config.toml").is_file() {
+            bail!(ConfigError(format!(
+                "{} is no run directory: it has no config.toml",
+                path.display()
+            )));
+        }
+        Self::open(path)
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path

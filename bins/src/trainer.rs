@@ -1,10 +1,16 @@
 //! Training: the loop, its checkpoints, and the exact way back into an interrupted run.
 
-use crate::config::Config;
+mod row;
+
+pub use row::EpochRow;
+
+use crate::config::{Config, ConfigError};
 use crate::dataset::Loaders;
-use crate::evaluation::{Evaluation, Figures, class_weights, evaluate};
+use crate::evaluation::{self, Evaluation, class_weights};
 use crate::progress::{Progress, Step, Style};
+use crate::protocol::Effort;
 use crate::run_dir::RunDir;
+use crate::weights;
 use anyhow::{Context, Result, anyhow};
 use data::{Batch, metrics};
 use engine::rng::Key;
@@ -41,6 +47,8 @@ pub struct Trainer {
     /// One for each complete epoch.
     rows: Vec<EpochRow>,
     key: Key,
+    /// Whether the loss has class weights, so that there is an accuracy.
+    classifies: bool,
 }
 
 /// Where training is, and what an exact resume needs beside the tensors.
@@ -54,7 +62,7 @@ struct Place {
     step: u64,
     /// Sums over the images of the epoch so far.
     sums: Sums,
-    /// The best validation accuracy so far.
+    /// The best figure of the validation so far.
     best: f64,
     /// Updates of the average of the weights.
     ema_updates: u64,
@@ -68,93 +76,37 @@ struct Sums {
     correct: f64,
 }
 
-/// A row of `metrics.csv`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct EpochRow {
-    /// The epoch, from 1.
-    pub epoch: u64,
-    /// Steps done.
-    pub step: u64,
-    /// The learning rate of the last step.
-    pub lr: f64,
-    /// Mean training loss of the epoch, while it changed.
-    pub train_loss: f64,
-    /// Training accuracy of the epoch on the varied images, while the network changed.
-    pub train_accuracy: f64,
-    /// The held-out images, after the epoch.
-    pub validation: Option<Figures>,
-    /// Training images per second.
-    pub images_per_second: f64,
-    /// Seconds that steps waited for data.
-    pub waited_s: f64,
-    /// Seconds of the epoch, evaluation included.
-    pub seconds: f64,
-}
-
-impl EpochRow {
-    const HEADER: &str = "epoch,step,lr,train_loss,train_accuracy,validation_loss,\
-                          validation_accuracy,cosine_own,cosine_others,images_per_second,\
-                          waited_s,seconds";
-
-    fn csv(&self) -> String {
-        let v =
-            |f: fn(&Figures) -> f64| self.validation.map_or(String::new(), |v| f(&v).to_string());
-        [
-            self.epoch.to_string(),
-            self.step.to_string(),
-            self.lr.to_string(),
-            self.train_loss.to_string(),
-            self.train_accuracy.to_string(),
-            v(|f| f.loss),
-            v(|f| f.accuracy),
-            v(|f| f.cosine_own),
-            v(|f| f.cosine_others),
-            format!("{:.1}", self.images_per_second),
-            format!("{:.3}", self.waited_s),
-            format!("{:.2}", self.seconds),
-        ]
-        .join(",")
-    }
-
-    fn line(&self, epochs: u64) -> String {
-        let mut line = format!(
-            "epoch {}/{epochs}: loss {:.4}, accuracy {:.2} %",
-            self.epoch,
-            self.train_loss,
-            100.0 * self.train_accuracy
-        );
-        if let Some(v) = &self.validation {
-            line += &format!(
-                "; validation {:.2} %, cosine own {:.3}, others {:.3}",
-                100.0 * v.accuracy,
-                v.cosine_own,
-                v.cosine_others
-            );
-        }
-        line + &format!(
-            "; {:.0} images/s, {:.1} s",
-            self.images_per_second, self.seconds
-        )
-    }
-}
-
 impl Trainer {
     /// A fresh network for a configuration.
     ///
     /// # Errors
     /// If the data, the network or the loss cannot be had.
     pub fn new(config: Config) -> Result<Self> {
+        let mut trainer = Self::random(config)?;
+        if let Some(path) = &trainer.config.init {
+            weights::begin_with(path, &trainer.net, &mut trainer.params)?;
+            trainer.ema = trainer.fresh_average();
+        }
+        Ok(trainer)
+    }
+
+    /// With the weights that the seed draws.
+    fn random(config: Config) -> Result<Self> {
         let loaders = Loaders::new(&config)?;
         let spec: Spec = config.loss.parse()?;
         let mut params = Params::new();
         let mut root = Scope::root(&mut params, config.seed);
-        let dim = Some(config.model.embed_dim);
         let net = nn::Model::find(&config.model.name)?;
-        let net = net.build(&mut root.child("backbone"), loaders.shape, dim)?;
+        let options = config.model.options();
+        let net = net.build_with(&mut root.child("backbone"), loaders.shape, &options)?;
         let classes = loaders.classes.len();
         let criterion = Criterion::new(&spec, &mut root, classes, net.embedding_dim)?;
-        // Better now than at the first evaluation.
-        class_weights(&params)?;
+        let classifies = class_weights(&params);
+        if !loaders.protocol.is_open() {
+            // Better now than at the first evaluation.
+            classifies.as_ref().map_err(|e| ConfigError(e.0.clone()))?;
+        }
+        let classifies = classifies.is_ok();
         nn::optim::exclude_vectors_from_decay(&mut params);
         let mut trainer = Trainer {
             optimizer: config.optimizer.build(),
@@ -166,6 +118,7 @@ impl Trainer {
             ema: None,
             place: Place::default(),
             rows: Vec::new(),
+            classifies,
             config,
         };
         trainer.ema = trainer.fresh_average();
@@ -177,7 +130,7 @@ impl Trainer {
     /// # Errors
     /// If the state is missing, damaged or of another network.
     pub fn resume(config: Config, run: &RunDir) -> Result<Self> {
-        let mut trainer = Trainer::new(config)?;
+        let mut trainer = Trainer::random(config)?;
         let path = run.last_state();
         let state = Checkpoint::<f32>::read(&path)
             .with_context(|| format!("{} cannot be resumed", run.path().display()))?;
@@ -242,9 +195,63 @@ impl Trainer {
         &self.loaders
     }
 
+    /// Passes over the training examples.
+    pub fn epochs(&self) -> u64 {
+        self.config.epochs
+    }
+
     /// Steps of the whole training.
     pub fn steps(&self) -> u64 {
         self.config.epochs * self.loaders.train.batches() as u64
+    }
+
+    /// Does two steps on the first images of the first batch, as many as a second or so allows, and
+    /// tells what a whole step takes and what the first loss was. The trainer is used up: its
+    /// weights are no longer those of the start.
+    ///
+    /// # Errors
+    /// If data cannot be read, or the first step already diverges.
+    pub fn rehearse(mut self) -> Result<Rehearsal> {
+        /// Multiply-adds of a forward pass that every processor does in well under a second.
+        const WORK: usize = 10_000_000_000;
+        let per_image = self.net.summary(&self.params).multiply_adds().max(1);
+        let Some(batch) = self.loaders.train.epoch(0).next() else {
+            return Ok(Rehearsal::default());
+        };
+        let mut batch = batch?;
+        let whole = batch.len();
+        // Batch-norm needs two.
+        let part = (WORK / per_image).clamp(2, whole.max(2)).min(whole);
+        batch.images.truncate(batch.images.len() / whole * part);
+        batch.labels.truncate(part);
+        batch.indices.truncate(part);
+        batch.shape[0] = part;
+        batch.mixed = None;
+        self.step(&batch, 0.0)?;
+        let first_loss = self.place.sums.loss / self.place.sums.images as f64;
+        // The first step prepares what the others reuse.
+        let started = Instant::now();
+        self.step(&batch, 0.0)?;
+        let seconds = started.elapsed().as_secs_f64();
+        Ok(Rehearsal {
+            step: seconds * whole as f64 / part as f64,
+            first_loss,
+        })
+    }
+
+    /// Bytes that training needs at a time, data aside: parameters, gradients and moments; and
+    /// activations with their gradients, by the outputs of all layers.
+    pub fn memory(&self) -> [usize; 2] {
+        let moments = self.optimizer.state(&self.params);
+        let moments: usize = moments.iter().map(|(_, t)| t.data().len()).sum();
+        let copies = 2 + usize::from(self.ema.is_some());
+        let outputs = self.net.summary(&self.params).rows;
+        let outputs: usize = outputs.iter().map(|row| row.output.elements()).sum();
+        let size = size_of::<f32>();
+        [
+            size * (copies * self.params.count() + moments),
+            2 * size * outputs * self.config.batch,
+        ]
     }
 
     /// Steps done.
@@ -267,16 +274,13 @@ impl Trainer {
         let mut progress = Progress::new(style, steps, self.place.step);
         while self.place.epoch < self.config.epochs {
             let (row, is_best) = self.epoch(run, &mut progress)?;
-            progress.line(&row.line(self.config.epochs));
+            let line = row.line(self.config.epochs, self.loaders.protocol);
+            progress.line(&line);
             progress.json(&serde_json::json!({ "epoch": row }));
-            run.log(&row.line(self.config.epochs))?;
-            run.event("epoch", row)?;
+            run.log(&line)?;
+            run.event("epoch", &row)?;
             self.rows.push(row);
-            let lines = self.rows.iter().map(EpochRow::csv);
-            let csv: Vec<_> = std::iter::once(EpochRow::HEADER.into())
-                .chain(lines)
-                .collect();
-            run.write("metrics.csv", (csv.join("\n") + "\n").as_bytes())?;
+            run.write("metrics.csv", EpochRow::table(&self.rows).as_bytes())?;
             self.save(run, is_best)?;
         }
         progress.finish();
@@ -295,14 +299,14 @@ impl Trainer {
             self.step(&batch, lr)?;
             self.place.batch = batches.position();
             self.place.step += 1;
-            let sums = &self.place.sums;
+            let (sums, accuracy) = (&self.place.sums, self.accuracy());
             let step = Step {
                 epoch: epoch + 1,
                 epochs: self.config.epochs,
                 step: self.place.step,
                 steps: total,
                 loss: sums.loss / sums.images as f64,
-                accuracy: sums.correct / sums.images as f64,
+                accuracy,
             };
             progress.step(step, batch.len());
             if INTERRUPT.load(Ordering::Relaxed) {
@@ -320,23 +324,23 @@ impl Trainer {
         }
         let waited = batches.waited().as_secs_f64();
         let training = started.elapsed().as_secs_f64();
+        let train_accuracy = self.accuracy();
         let sums = std::mem::take(&mut self.place.sums);
         self.place.batch = 0;
         self.place.epoch += 1;
-        let validation = match self.loaders.validation.examples().labels() {
-            [] => None,
-            _ => Some(self.judge(Part::Validation)?.figures),
-        };
-        let is_best = validation.is_some_and(|v| v.accuracy > self.place.best);
-        if let (true, Some(v)) = (is_best, validation) {
-            self.place.best = v.accuracy;
+        let validation = self.judge(Part::Validation)?.map(|found| found.figures);
+        let figure = validation.as_ref();
+        let figure = figure.and_then(|v| self.loaders.protocol.headline(v));
+        let is_best = figure.is_some_and(|(_, value)| value > self.place.best);
+        if let (true, Some((_, value))) = (is_best, figure) {
+            self.place.best = value;
         }
         let row = EpochRow {
             epoch: epoch + 1,
             step: self.place.step,
             lr: self.lr(self.place.step - 1),
             train_loss: sums.loss / sums.images as f64,
-            train_accuracy: sums.correct / sums.images as f64,
+            train_accuracy,
             validation,
             images_per_second: (sums.images - seen_before) as f64 / training,
             waited_s: waited,
@@ -353,8 +357,16 @@ impl Trainer {
             let mut pass = Pass::train(&self.params, self.key.at(step));
             let images = Var::constant(Tensor::new(batch.shape, &batch.images));
             let embeddings = self.net.forward(&mut pass, &images);
-            self.criterion
-                .forward(&mut pass, &embeddings, &batch.labels)?
+            let of = |labels: &[usize], pass: &mut Pass<'_, f32>| {
+                self.criterion.forward(pass, &embeddings, labels)
+            };
+            let mut outcome = of(&batch.labels, &mut pass)?;
+            if let Some(mixed) = &batch.mixed {
+                let other = of(&mixed.labels, &mut pass)?.loss;
+                let share = f64::from(mixed.share);
+                outcome.loss = outcome.loss * share + other * (1.0 - share);
+            }
+            outcome
         };
         let loss = f64::from(outcome.loss.value().item());
         if !loss.is_finite() {
@@ -406,17 +418,35 @@ impl Trainer {
         ))
     }
 
-    /// Judges the weights that are saved: the average, if there is one.
+    /// The share of the epoch's images so far that the margin-free logits got right; `None` where
+    /// there are no class weights.
+    fn accuracy(&self) -> Option<f64> {
+        let sums = &self.place.sums;
+        self.classifies.then(|| sums.correct / sums.images as f64)
+    }
+
+    /// Judges the weights that are saved: the average, if there is one. `None` if there is no such
+    /// part.
     ///
     /// # Errors
     /// If data cannot be read.
-    pub fn judge(&mut self, part: Part) -> Result<Evaluation> {
+    pub fn judge(&mut self, part: Part) -> Result<Option<Evaluation>> {
         self.with_final_weights(|trainer| {
-            let loader = match part {
-                Part::Validation => &trainer.loaders.validation,
-                Part::Test => &trainer.loaders.test,
+            let judged = match part {
+                Part::Validation => trainer.loaders.validation.as_ref(),
+                Part::Test => Some(&trainer.loaders.test),
             };
-            evaluate(&trainer.net, &trainer.criterion, &trainer.params, loader)
+            let effort = Effort {
+                thorough: part == Part::Test,
+                ..Effort::default()
+            };
+            let model = evaluation::Model {
+                net: &trainer.net,
+                criterion: &trainer.criterion,
+                params: &trainer.params,
+            };
+            let found = judged.map(|judged| model.judge(judged, Default::default(), effort));
+            found.transpose()
         })
     }
 
@@ -470,27 +500,32 @@ impl Trainer {
 
     /// What a user of the weights needs to know.
     fn metadata(&self) -> Metadata {
-        let normalise = &self.loaders.normalise;
-        let json = |value: serde_json::Value| value.to_string();
-        Metadata::from(
-            [
-                (
-                    "program",
-                    format!("hypersphere {}", env!("CARGO_PKG_VERSION")),
-                ),
-                ("model", self.net.name.to_string()),
-                ("embedding_dim", self.net.embedding_dim.to_string()),
-                ("loss", format!("{:#}", self.criterion.spec())),
-                ("input", json(serde_json::json!(self.net.input))),
-                ("classes", json(serde_json::json!(self.loaders.classes))),
-                ("mean", json(serde_json::json!(normalise.mean()))),
-                ("std", json(serde_json::json!(normalise.std()))),
-                ("epoch", self.place.epoch.to_string()),
-                ("step", self.place.step.to_string()),
-            ]
-            .map(|(key, value)| (key.to_string(), value)),
-        )
+        let description = weights::Description {
+            model: self.net.name.into(),
+            options: self.config.model.options(),
+            input: self.net.input,
+            loss: format!("{:#}", self.criterion.spec()),
+            classes: self.loaders.classes.clone(),
+            mean: self.loaders.normalise.mean().to_vec(),
+            std: self.loaders.normalise.std().to_vec(),
+            centre: self.config.data.centre,
+        };
+        let mut metadata = description.metadata();
+        let mut more = |key: &str, value: String| drop(metadata.insert(key.into(), value));
+        more("protocol", self.loaders.protocol.name().into());
+        more("epoch", self.place.epoch.to_string());
+        more("step", self.place.step.to_string());
+        metadata
     }
+}
+
+/// What two steps tell before a training.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rehearsal {
+    /// Seconds of a step.
+    pub step: f64,
+    /// The loss of the first step.
+    pub first_loss: f64,
 }
 
 /// A part of the data to judge on.

@@ -78,7 +78,7 @@ pub use normalise::Normalise;
 pub use order::{LastBatch, Order};
 pub use set::ImageSet;
 pub use sheet::{contact_sheet, tiled};
-pub use split::{Official, Parts};
+pub use split::{Official, Parts, hold_out};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

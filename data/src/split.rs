@@ -55,7 +55,7 @@ impl ImageSet {
     /// # Errors
     /// [`Error::Invalid`] if `count` leaves less than one image per class.
     pub fn hold_out(&self, count: usize, seed: u64) -> Result<(ImageSet, ImageSet)> {
-        let [rest, held] = cut(self.name(), self.labels(), count, seed)?;
+        let [rest, held] = hold_out(self.name(), self.labels(), count, seed)?;
         Ok((self.subset(&rest), self.subset(&held)))
     }
 }
@@ -66,7 +66,7 @@ impl FileSet {
     /// # Errors
     /// As [`ImageSet::hold_out`].
     pub fn hold_out(&self, count: usize, seed: u64) -> Result<(FileSet, FileSet)> {
-        let [rest, held] = cut(self.name(), self.labels(), count, seed)?;
+        let [rest, held] = hold_out(self.name(), self.labels(), count, seed)?;
         Ok((self.subset(&rest), self.subset(&held)))
     }
 }
@@ -77,13 +77,17 @@ impl Recordings {
     /// # Errors
     /// As [`ImageSet::hold_out`].
     pub fn hold_out(&self, count: usize, seed: u64) -> Result<(Recordings, Recordings)> {
-        let [rest, held] = cut(self.name(), self.labels(), count, seed)?;
+        let [rest, held] = hold_out(self.name(), self.labels(), count, seed)?;
         Ok((self.subset(&rest), self.subset(&held)))
     }
 }
 
-/// The indices of the rest and of `count` that are held out.
-fn cut(name: &str, labels: &[usize], count: usize, seed: u64) -> Result<[Vec<usize>; 2]> {
+/// The indices of the rest and of `count` examples with these labels that are held out, by the rule
+/// of [`ImageSet::hold_out`]; `name` is what an error calls the set.
+///
+/// # Errors
+/// As [`ImageSet::hold_out`].
+pub fn hold_out(name: &str, labels: &[usize], count: usize, seed: u64) -> Result<[Vec<usize>; 2]> {
     let mut members = vec![Vec::new(); labels.iter().max().map_or(0, |&most| most + 1)];
     for (i, &label) in labels.iter().enumerate() {
         members[label].push(i);

@@ -174,7 +174,10 @@ impl<T: Float> Checkpoint<T> {
     }
 
     /// Reads the tensors whose names are wanted; the others may hold anything.
-    pub(crate) fn read_some(
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_some(
         path: &Path,
         mut wanted: impl FnMut(&str) -> bool,
     ) -> Result<Self, CheckpointError> {

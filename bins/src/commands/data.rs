@@ -1,7 +1,7 @@
 //! `hypersphere data`: what a data set holds, as a manifest, or made up.
 
 use crate::cli::data::{Bad, Convert, Data, Inspect, Synth, SynthDifficulty, SynthKind};
-use crate::dataset::DataError;
+use crate::source::DataError;
 use anyhow::{Context, Result, bail};
 use data::Unreadable;
 use data::formats::{self, Content, FORMATS, Guess};

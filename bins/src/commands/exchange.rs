@@ -1,6 +1,6 @@
 //! Tensors that come from other programs, in safetensors files.
 
-use crate::dataset::DataError;
+use crate::source::DataError;
 use anyhow::{Context, Result, bail};
 use engine::{Float, MAX_RANK, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};

@@ -4,7 +4,7 @@
 use super::exchange;
 use crate::cli::ModelEval;
 use crate::config::ConfigError;
-use crate::dataset::DataError;
+use crate::source::DataError;
 use anyhow::{Context, Result, anyhow, bail};
 use engine::rng::Key;
 use engine::{Float, ParamId, Params, Tensor, Var};

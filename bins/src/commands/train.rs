@@ -1,17 +1,20 @@
 //! `hypersphere train`: from a recipe to a trained embedding.
 
+use crate::choose::{Choice, choose};
 use crate::cli::Train;
 use crate::config::{Config, ConfigError, Layers, RECIPES};
-use crate::evaluation::{Evaluation, Figures};
+use crate::evaluation::{self, Evaluation};
+use crate::figures::{self, Figures};
 use crate::pictures::{self, Embedding};
 use crate::plot::{self, Features};
 use crate::progress::{Style, short};
+use crate::protocol::Protocol;
 use crate::run_dir::{self, Environment, RunDir};
 use crate::trainer::{INTERRUPT, Part, Trainer};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Trains as the options say.
 ///
@@ -49,7 +52,10 @@ pub fn run(options: Train) -> Result<()> {
 fn print_recipes() {
     println!("Recipes:");
     for recipe in RECIPES {
-        println!("  hypersphere train {:<10} {}", recipe.name, recipe.about);
+        println!("  hypersphere train {:<15} {}", recipe.name, recipe.about());
+        for line in recipe.needs() {
+            println!("{:35}{line}", "");
+        }
     }
     println!("\n`hypersphere train --help` has the options and examples.");
 }
@@ -68,6 +74,13 @@ fn configuration(options: &Train) -> Result<Option<Config>> {
                     .into()
             ));
         }
+        (Some(recipe), _) if is_folder(recipe) => {
+            let Choice { layers, reasons } = choose(Path::new(recipe))?;
+            if options.progress.unwrap_or_else(Style::fitting) != Style::None {
+                reasons.iter().for_each(|line| eprintln!("chosen  {line}"));
+            }
+            layers
+        }
         (Some(recipe), _) => Layers::recipe(recipe)?,
         (None, Some(_)) => Layers::default(),
     };
@@ -78,9 +91,33 @@ fn configuration(options: &Train) -> Result<Option<Config>> {
     layers.resolve().map(Some)
 }
 
+/// Whether this is a path and no recipe's name: the folder `mnist/` is, `mnist` is not.
+fn is_folder(recipe: &str) -> bool {
+    let known = RECIPES.iter().any(|r| r.name == recipe);
+    recipe.contains(std::path::MAIN_SEPARATOR) || !known && Path::new(recipe).is_dir()
+}
+
 fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {
     if let Some(data) = &options.data {
         layers.add_option("data.folder", data.display().to_string())?;
+    }
+    let texts = [
+        ("data.format", options.format.clone()),
+        ("protocol", options.protocol.map(|p| p.name().to_string())),
+        (
+            "init",
+            options.init.as_ref().map(|p| p.display().to_string()),
+        ),
+    ];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            layers.add_option(key, text)?;
+        }
+    }
+    if let Some((p, k)) = options.pk {
+        layers.add_option("sampler.kind", "pk")?;
+        layers.add_option("sampler.p", p as i64)?;
+        layers.add_option("sampler.k", k as i64)?;
     }
     if let Some(loss) = &options.loss {
         layers.add_option("loss", loss.as_str())?;
@@ -123,7 +160,7 @@ fn single(
         introduction(&trainer, &config)?
             .iter()
             .for_each(|l| println!("{l}"));
-        return Ok(None);
+        return rehearsal(trainer).map(|()| None);
     }
     let environment = Environment::here(config.seed, trainer.loaders().fingerprint.clone());
     let mut run = RunDir::create(out, &config, &environment)?;
@@ -131,6 +168,30 @@ fn single(
         say(&mut run, style, &line)?;
     }
     finish(&mut trainer, &mut run, style).map(Some)
+}
+
+/// What the training would cost, by its first steps.
+fn rehearsal(trainer: Trainer) -> Result<()> {
+    let [weights, activations] = trainer
+        .memory()
+        .map(|bytes| bytes as f64 / f64::from(1 << 20));
+    let (steps, epochs) = (trainer.steps(), trainer.epochs());
+    println!(
+        "memory  about {:.0} MB beside the data: {weights:.0} MB for weights, gradients and moments, \
+         {activations:.0} MB for activations",
+        weights + activations
+    );
+    let rehearsal = trainer.rehearse()?;
+    let time = |steps: u64| short(Duration::from_secs_f64(rehearsal.step * steps as f64));
+    println!("first loss found: {:.2}", rehearsal.first_loss);
+    println!(
+        "time    {:.3} s a step here and now: {} an epoch, {} for {steps} steps, evaluation not \
+         counted",
+        rehearsal.step,
+        time(steps / epochs),
+        time(steps)
+    );
+    Ok(())
 }
 
 /// What is about to happen, and why it was chosen so.
@@ -147,15 +208,21 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             engine::par::threads()
         ),
         format!(
-            "data    {} training images ({}), {} held out, {} test; {} steps of {}",
+            "data    {} training images of {classes} classes ({}), {} held out, {} test; {} steps of {}",
             loaders.train.examples().labels().len(),
-            config.data.augment,
-            loaders.validation.examples().labels().len(),
-            loaders.test.examples().labels().len(),
+            config.data.augment.describe(),
+            loaders.validation.as_ref().map_or(0, |v| v.len()),
+            loaders.test.len(),
             trainer.steps(),
             config.batch
         ),
+        format!(
+            "judged  {}: {}",
+            loaders.protocol.name(),
+            figures::label(loaders.protocol.summary()[0])
+        ),
     ];
+    lines.extend(loaders.notes.iter().map(|note| format!("note    {note}")));
     lines.extend(
         criterion
             .notes()
@@ -163,7 +230,7 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             .map(|note| format!("note    {note}")),
     );
     let expected =
-        losses::expected_initial_loss(criterion.spec(), classes, config.model.embed_dim)?;
+        losses::expected_initial_loss(criterion.spec(), classes, trainer.net().embedding_dim)?;
     lines.push(format!("first loss to expect: about {expected:.2}"));
     Ok(lines)
 }
@@ -179,15 +246,19 @@ fn say(run: &mut RunDir, style: Style, line: &str) -> Result<()> {
 fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Evaluation, PathBuf)> {
     let started = Instant::now();
     let rows = trainer.train(run, style)?;
-    let test = trainer.judge(Part::Test)?;
+    let test = trainer.judge(Part::Test)?.expect("there is a test part");
+    let protocol = trainer.loaders().protocol;
     let figures = &test.figures;
     run.write_json(
         "eval/test.json",
-        serde_json::json!({ "part": "test", "weights": "last epoch", "selected_on": "nothing", "figures": figures }),
+        serde_json::json!({ "part": "test", "protocol": protocol.name(), "weights": "last epoch", "selected_on": "nothing", "figures": figures }),
     )?;
     run.event("test", figures)?;
     let title = trainer.criterion().spec().to_string();
-    pictures::write(run, &title, &rows, &test, &trainer.loaders().classes)?;
+    pictures::write(run, &title, &rows, &test, protocol)?;
+    if let Some(confusion) = evaluation::confusion(&test) {
+        run.write("eval/confusion.csv", confusion.as_bytes())?;
+    }
     let summary = format!(
         "{} images/s; {} from start to end; {}",
         rows.last().map_or(0.0, |r| r.images_per_second).round(),
@@ -195,7 +266,7 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Eval
         run.path().display()
     );
     say(run, style, &summary)?;
-    let line = result_line(figures);
+    let line = result_line(figures, protocol);
     run.log(&line)?;
     match style {
         Style::Json => println!("{}", serde_json::json!({ "test": figures })),
@@ -204,13 +275,23 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Eval
     Ok((test, run.path().to_path_buf()))
 }
 
-fn result_line(figures: &Figures) -> String {
+/// The figure that counts, and the others in brackets.
+fn result_line(figures: &Figures, protocol: Protocol) -> String {
+    let Some((key, value)) = protocol.headline(figures) else {
+        return "nothing was tested".into();
+    };
+    let others: Vec<&str> = protocol
+        .summary()
+        .iter()
+        .copied()
+        .filter(|k| *k != key)
+        .collect();
     format!(
-        "test accuracy {:.2} %  ({} images, weights of the last epoch; cosine to own class {:.3}, to others {:.3})",
-        100.0 * figures.accuracy,
+        "test {} {}  ({} images, weights of the last epoch; {})",
+        figures::label(key),
+        figures::shown(key, value),
         figures.images,
-        figures.cosine_own,
-        figures.cosine_others
+        figures.line(&others)
     )
 }
 
@@ -287,7 +368,6 @@ fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
             .with_context(|| format!("writing {}", path.display()))
     };
     write("comparison.md", &table)?;
-    let classes: Vec<String> = (0..10).map(|c| c.to_string()).collect();
     let titles: Vec<String> = found.iter().map(|(c, _)| panel_title(&c.loss)).collect();
     for (name, features) in [
         ("embeddings", Features::Raw),
@@ -296,7 +376,7 @@ fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
         let panels: Vec<_> = titles
             .iter()
             .zip(&found)
-            .filter_map(|(title, (_, e))| Embedding::new(title, e, &classes))
+            .filter_map(|(title, (_, e))| Embedding::new(title, e, config.protocol()))
             .collect();
         if panels.is_empty() {
             break;
@@ -320,26 +400,32 @@ fn panel_title(loss: &str) -> String {
 
 /// The comparison as a Markdown table.
 fn table(found: &[(Config, Evaluation)]) -> String {
-    let mut table = String::from(
-        "| loss | dimensions | test accuracy / % | cosine own | cosine others |\n|---|---|---|---|---|\n",
-    );
+    let Some((config, first)) = found.first() else {
+        return String::new();
+    };
+    let keys = config.protocol().summary().iter();
+    let keys: Vec<&str> = keys
+        .copied()
+        .filter(|k| first.figures.get(k).is_some())
+        .collect();
+    let mut table = String::from("| loss | dimensions |");
+    for key in &keys {
+        let unit = if figures::is_percent(key) { " / %" } else { "" };
+        table += &format!(" {}{unit} |", figures::label(key));
+    }
+    table += &format!("\n|---|---|{}\n", "---|".repeat(keys.len()));
     for (config, evaluation) in found {
-        let f = &evaluation.figures;
-        table += &format!(
-            "| `{}` | {} | {:.2} | {:.3} | {:.3} |\n",
-            config.loss,
-            config.model.embed_dim,
-            100.0 * f.accuracy,
-            f.cosine_own,
-            f.cosine_others
-        );
+        table += &format!("| `{}` | {} |", config.loss, config.model.embed_dim);
+        for key in &keys {
+            let value = evaluation.figures.get(key).unwrap_or(f64::NAN);
+            table += &format!(" {} |", figures::shown(key, value).trim_end_matches(" %"));
+        }
+        table.push('\n');
     }
-    if let Some((config, evaluation)) = found.first() {
-        table += &format!(
-            "\nSeed {}, {} epochs, {} test images, weights of the last epoch. One run each: at this \
-             accuracy, differences of a few hundredths of a per cent are chance.\n",
-            config.seed, config.epochs, evaluation.figures.images
-        );
-    }
+    table += &format!(
+        "\nSeed {}, {} epochs, {} test images, weights of the last epoch. One run each: small \
+         differences are chance.\n",
+        config.seed, config.epochs, first.figures.images
+    );
     table
 }

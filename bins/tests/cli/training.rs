@@ -72,6 +72,7 @@ fn a_run_leaves_its_files_and_one_line_on_standard_output() {
         "ckpt/last.state",
         "config.toml",
         "env.json",
+        "eval/confusion.csv",
         "eval/test.json",
         "events.jsonl",
         "metrics.csv",

@@ -1,0 +1,176 @@
+//! `hypersphere eval`: a trained network judged again, or on other data.
+
+use crate::cli::{Eval, EvalPart};
+use crate::config::{Config, ConfigError};
+use crate::dataset::{Judged, Loaders};
+use crate::evaluation::{Embedding, Model};
+use crate::protocol::{Effort, Protocol};
+use crate::run_dir::RunDir;
+use crate::source::{DataError, Source, guess};
+use crate::weights::Trained;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Judges as the options say.
+///
+/// # Errors
+/// If the weights or the data cannot be read, or do not belong together.
+pub fn run(options: &Eval) -> Result<()> {
+    if let Some(threads) = options.threads {
+        engine::par::set_threads(threads.max(1)).map_err(|e| ConfigError(e.to_string()))?;
+    }
+    let (weights, run) = weights_and_run(options)?;
+    let trained = Trained::read(&weights)?;
+    let config = run
+        .map(|run| Config::read(&run.join("config.toml")))
+        .transpose()?;
+    let config = config.unwrap_or_default();
+    let (judged, protocol, notes) = match &options.data {
+        Some(folder) => other_data(folder, config, options, &trained)?,
+        None => own_data(config, options)?,
+    };
+    if judged.loader.examples().shape() != trained.net.input {
+        bail!(DataError(format!(
+            "images are {:?}, but the network was trained on {:?} (height, width, channels)",
+            judged.loader.examples().shape(),
+            trained.net.input
+        )));
+    }
+    let model = Model {
+        net: &trained.net,
+        criterion: &trained.criterion,
+        params: &trained.params,
+    };
+    let embedding = Embedding { flip: options.flip };
+    let effort = Effort {
+        thorough: true,
+        rerank: options.rerank,
+    };
+    let figures = model.judge(&judged, embedding, effort)?.figures;
+    notes.iter().for_each(|note| eprintln!("note    {note}"));
+    println!(
+        "{} on {} images, {}",
+        weights.display(),
+        figures.images,
+        protocol.name()
+    );
+    print!("{}", figures.table());
+    let Some(path) = &options.output else {
+        return Ok(());
+    };
+    let result = json!({
+        "weights": weights,
+        "data": options.data,
+        "part": options.data.is_none().then(|| format!("{:?}", options.part).to_lowercase()),
+        "protocol": protocol.name(),
+        "flip": options.flip,
+        "figures": figures,
+    });
+    write_json(path, &result)
+}
+
+/// Writes a result for other programs.
+///
+/// # Errors
+/// If the disk does not take it.
+pub fn write_json(path: &Path, result: &serde_json::Value) -> Result<()> {
+    let text = serde_json::to_string_pretty(result)? + "\n";
+    nn::checkpoint::write_atomically(path, |file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+/// The file of weights, and the run it belongs to if it does.
+fn weights_and_run(options: &Eval) -> Result<(PathBuf, Option<PathBuf>)> {
+    let what = &options.what;
+    if what.is_dir() {
+        let run = RunDir::open_existing(what)?;
+        let weights = match options.best {
+            true => run.best_weights(),
+            false => run.last_weights(),
+        };
+        return Ok((weights, Some(what.clone())));
+    }
+    // `run/ckpt/last.safetensors` belongs to `run`.
+    let run = what.parent().and_then(Path::parent).map(Path::to_path_buf);
+    let run = run.filter(|run| run.join("config.toml").is_file());
+    if run.is_none() && options.data.is_none() {
+        bail!(ConfigError(format!(
+            "{} belongs to no run; say what to judge it on with --data DIR",
+            what.display()
+        )));
+    }
+    Ok((what.clone(), run))
+}
+
+/// The part of the run's own data.
+fn own_data(mut config: Config, options: &Eval) -> Result<(Judged, Protocol, Vec<String>)> {
+    // The cut belongs to the protocol of the run; what is asked of the part may be another.
+    let protocol = options.protocol.unwrap_or(config.protocol());
+    if protocol.is_open() == config.protocol().is_open() {
+        config.protocol = Some(protocol);
+    } else {
+        bail!(ConfigError(format!(
+            "the run was cut for `{}`, whose classes of the test are {}; to judge it by `{}`, name \
+             data with --data DIR",
+            config.protocol().name(),
+            if protocol.is_open() {
+                "those of the training"
+            } else {
+                "others"
+            },
+            protocol.name(),
+        )));
+    }
+    let loaders = Loaders::new(&config)?;
+    let judged = match options.part {
+        EvalPart::Test => loaders.test,
+        EvalPart::Validation => loaders.validation.ok_or_else(|| {
+            ConfigError("the run held nothing out: its `data.validation` is 0".into())
+        })?,
+    };
+    Ok((judged, protocol, loaders.notes))
+}
+
+/// The test part of a folder, or all of it, shown as the network has learned to see.
+fn other_data(
+    folder: &Path,
+    mut config: Config,
+    options: &Eval,
+    trained: &Trained,
+) -> Result<(Judged, Protocol, Vec<String>)> {
+    let data = &mut config.data;
+    data.test = None;
+    data.folder = Some(folder.to_path_buf());
+    let mut notes = Vec::new();
+    match &options.format {
+        Some(name) => {
+            data.format = serde_json::from_value(json!(name))
+                .map_err(|e| ConfigError(format!("--format: {e}")))?;
+        }
+        None => {
+            let guess = guess(folder)?;
+            notes.push(format!(
+                "read as `{}`: {}",
+                guess.format.info().name,
+                guess.because
+            ));
+            (data.format, data.folder) = (guess.format, Some(guess.folder));
+        }
+    }
+    let [height, width, channels] = trained.net.input;
+    if data.format.info().size.is_some() {
+        (data.size, data.channels) = (vec![height, width], Some(channels));
+    } else {
+        (data.size, data.channels) = (Vec::new(), None);
+    }
+    data.centre = trained.description.centre;
+    config.recipe.clear();
+    config.protocol = options.protocol;
+    let protocol = config.protocol();
+    let (items, more) = Source::read_test(&config, &trained.normalise)?;
+    notes.extend(more);
+    let exam = protocol.exam(items, &trained.description.classes)?;
+    Ok((Judged::new(exam)?, protocol, notes))
+}

@@ -1,0 +1,196 @@
+//! Where did another camera see it? Person and vehicle re-identification.
+//!
+//! The rule is Market-1501's: for a query, gallery images of its identity by its own camera, and
+//! junk, take no rank. Where no camera is known, each image is looked for among all others.
+//! VehicleID has a rule of its own.
+
+use super::{Effort, Embedded, add_spread};
+use crate::figures::Figures;
+use crate::source::{DataError, Items};
+use anyhow::{Result, bail};
+use data::Examples;
+use data::metrics::rerank::Rerank;
+use data::metrics::retrieval::{Identities, JUNK, Retrieved, Rule, Ties, evaluate, vehicle_id};
+use data::metrics::scores::{Pairwise, Scores, Similarity};
+use std::collections::BTreeSet;
+
+/// See [`Protocol::summary`](super::Protocol::summary).
+pub const SUMMARY: &[&str] = &[
+    "map",
+    "rank_1",
+    "rank_5",
+    "rank_10",
+    "map_trapezoid",
+    "minp",
+    "reranked_map",
+    "reranked_rank_1",
+];
+
+/// The label of junk.
+const JUNK_LABEL: &str = "-1";
+/// Drawings of a gallery, as in VehicleID.
+const DRAWINGS: usize = 10;
+
+/// What is looked for, and where.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Places of the queries.
+    pub queries: Vec<usize>,
+    /// Places of the gallery.
+    pub gallery: Vec<usize>,
+    /// The identity of every example.
+    pub ids: Vec<i64>,
+    /// The camera of every example; empty if none is known.
+    pub cameras: Vec<u32>,
+    /// Which gallery items a query is ranked against.
+    pub rule: Rule,
+    /// Whether each identity has one image in the gallery, drawn ten times.
+    pub one_per_id: bool,
+}
+
+impl Question {
+    /// What the authors of the data set marked; or else, where there are cameras, the first image
+    /// of each identity by each camera is looked for among all.
+    ///
+    /// # Errors
+    /// If nothing can be found: no identity was seen by two cameras.
+    pub fn of(items: &Items) -> Result<Self> {
+        let view = &items.view;
+        let id = |&label: &usize| match items.classes[label].as_str() {
+            JUNK_LABEL => JUNK,
+            _ => label as i64 + 1,
+        };
+        let ids: Vec<i64> = view.labels().iter().map(id).collect();
+        let cameras = view.cameras().to_vec();
+        let marks = &items.marks;
+        let question = Self::new(ids, cameras, &marks.queries, &marks.gallery);
+        if question.queries.is_empty() {
+            bail!(DataError(format!(
+                "{} images of {} identities: expected one that two cameras saw, found none; judge \
+                 them with `--protocol retrieve`, or hold out more classes",
+                view.len(),
+                items.classes.len()
+            )));
+        }
+        Ok(Question {
+            one_per_id: marks.one_per_id,
+            ..question
+        })
+    }
+
+    /// Queries and gallery among examples of these identities and cameras (empty if they are not
+    /// known), or if one is empty, what can be asked of all.
+    pub fn new(ids: Vec<i64>, cameras: Vec<u32>, queries: &[usize], gallery: &[usize]) -> Self {
+        let all: Vec<usize> = (0..ids.len()).collect();
+        let marked = !queries.is_empty() && !gallery.is_empty();
+        let several = cameras.iter().collect::<BTreeSet<_>>().len() > 1;
+        let (queries, gallery, rule) = match (marked, cameras.is_empty()) {
+            (true, false) => (queries.to_vec(), gallery.to_vec(), Rule::CrossCamera),
+            (true, true) => (queries.to_vec(), gallery.to_vec(), Rule::Everything),
+            (false, _) if several => (first_by_camera(&ids, &cameras), all, Rule::CrossCamera),
+            (false, _) => (all.clone(), all, Rule::LeaveOneOut),
+        };
+        Question {
+            queries,
+            gallery,
+            ids,
+            cameras,
+            rule,
+            one_per_id: false,
+        }
+    }
+}
+
+/// The first image of each identity by each camera, for identities that two cameras saw.
+fn first_by_camera(ids: &[i64], cameras: &[u32]) -> Vec<usize> {
+    let sightings: BTreeSet<(i64, u32)> =
+        ids.iter().copied().zip(cameras.iter().copied()).collect();
+    let by_others = |id: i64, camera: u32| {
+        let mut of_id = sightings.range((id, 0)..=(id, u32::MAX));
+        of_id.any(|&(_, other)| other != camera)
+    };
+    let mut seen = BTreeSet::new();
+    let is_first = |&i: &usize| {
+        ids[i] != JUNK && by_others(ids[i], cameras[i]) && seen.insert((ids[i], cameras[i]))
+    };
+    (0..ids.len()).filter(is_first).collect()
+}
+
+/// Both mAP, CMC, mINP.
+///
+/// # Errors
+/// If an embedding is not finite.
+pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Figures> {
+    let mut figures = Figures::of(found.labels.len());
+    if question.one_per_id {
+        let scores = Pairwise::among(found.rows()?, Similarity::Cosine);
+        let mean = vehicle_id(&scores, &question.ids, DRAWINGS, 10, 0)?;
+        for k in [1, 5, 10] {
+            figures.push(format!("rank_{k}"), mean.cmc[k - 1]);
+        }
+        add_spread(&mut figures, found)?;
+        return Ok(figures.with("unmatched", mean.unmatched as f64));
+    }
+    let rows = |at: &[usize]| -> Vec<f32> {
+        let row = |&i: &usize| &found.embeddings[i * found.dim..(i + 1) * found.dim];
+        at.iter().flat_map(row).copied().collect()
+    };
+    let (queries, gallery) = (rows(&question.queries), rows(&question.gallery));
+    let rows = |values| data::metrics::Embeddings::new(values, found.dim);
+    let scores = Pairwise::new(rows(&queries)?, rows(&gallery)?, Similarity::Cosine)?;
+    let plain = ranked(question, &scores)?;
+    for k in [1, 5, 10] {
+        figures.push(format!("rank_{k}"), plain.recall_at(k));
+    }
+    figures.push("map", plain.mean_ap());
+    figures.push("map_trapezoid", plain.mean_ap_trapezoid());
+    figures.push("minp", plain.mean_inp());
+    if effort.rerank {
+        let again = ranked(question, &Rerank::default().apply(&scores)?)?;
+        for k in [1, 5, 10] {
+            figures.push(format!("reranked_rank_{k}"), again.recall_at(k));
+        }
+        figures.push("reranked_map", again.mean_ap());
+    }
+    add_spread(&mut figures, found)?;
+    Ok(figures
+        .with("queries", question.queries.len() as f64)
+        .with("gallery", question.gallery.len() as f64)
+        .with("unmatched", plain.unmatched() as f64)
+        .with("tied", plain.tied() as f64)
+        .with("dropped", plain.dropped() as f64))
+}
+
+fn ranked(question: &Question, scores: &impl Scores) -> Result<Retrieved> {
+    let side = |at: &[usize]| {
+        let ids: Vec<i64> = at.iter().map(|&i| question.ids[i]).collect();
+        let cameras = at.iter().filter_map(|&i| question.cameras.get(i).copied());
+        (ids, cameras.collect::<Vec<u32>>())
+    };
+    let (queries, gallery) = (side(&question.queries), side(&question.gallery));
+    Ok(evaluate(
+        scores,
+        Identities {
+            ids: &queries.0,
+            cameras: &queries.1,
+        },
+        Identities {
+            ids: &gallery.0,
+            cameras: &gallery.1,
+        },
+        question.rule,
+        Ties::Stable,
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_the_first_sightings_that_another_camera_can_answer() {
+        let ids = [3, 3, 3, 3, 4, 4, JUNK, JUNK];
+        let cameras = [1, 1, 2, 2, 1, 1, 1, 2];
+        assert_eq!(first_by_camera(&ids, &cameras), [0, 2]);
+    }
+}

@@ -1,0 +1,153 @@
+//! The layouts of data sets that the program reads, and what is usual with each.
+
+use crate::protocol::Protocol;
+use serde::{Deserialize, Serialize};
+
+/// A layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "FORMATS describes them")]
+pub enum Format {
+    #[default]
+    #[serde(alias = "idx")]
+    Mnist,
+    Cifar10,
+    Cifar100,
+    Cifar100Coarse,
+    Folder,
+    Manifest,
+    Omniglot,
+    Orl,
+    Lfw,
+    Market1501,
+    Duke,
+    Cuhk03Labeled,
+    Cuhk03Detected,
+    Veri776,
+    #[serde(alias = "vehicleid-800")]
+    Vehicleid,
+    #[serde(rename = "vehicleid-1600")]
+    Vehicleid1600,
+    #[serde(rename = "vehicleid-2400")]
+    Vehicleid2400,
+    Cub,
+    Cars,
+    Sop,
+    #[serde(alias = "inshop")]
+    InShop,
+}
+
+/// What is usual with a layout.
+#[derive(Clone, Copy, Debug)]
+pub struct FormatInfo {
+    /// The layout.
+    pub format: Format,
+    /// The name in configurations.
+    pub name: &'static str,
+    /// What the folder holds.
+    pub layout: &'static str,
+    /// How it is cut and judged unless stated otherwise.
+    pub protocol: Protocol,
+    /// Height and width of images unless stated otherwise; `None` where the files have one.
+    pub size: Option<[usize; 2]>,
+    /// Channels unless stated otherwise.
+    pub channels: usize,
+}
+
+macro_rules! formats {
+    ($($format:ident $name:literal $protocol:ident $size:expr, $channels:literal, $layout:literal;)*) => {
+        /// Every layout, in the order they are listed.
+        pub const FORMATS: &[FormatInfo] = &[$(FormatInfo {
+            format: Format::$format,
+            name: $name,
+            layout: $layout,
+            protocol: Protocol::$protocol,
+            size: $size,
+            channels: $channels,
+        }),*];
+    };
+}
+
+formats! {
+    Mnist "mnist" Classify None, 1,
+        "the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, plain or with .gz";
+    Cifar10 "cifar10" Classify None, 3,
+        "data_batch_1.bin to data_batch_5.bin and test_batch.bin, or the same names of the python version";
+    Cifar100 "cifar100" Classify None, 3,
+        "train.bin and test.bin, or train and test of the python version";
+    Cifar100Coarse "cifar100-coarse" Classify None, 3,
+        "train.bin and test.bin, or train and test of the python version";
+    Folder "folder" Classify Some([64, 64]), 3,
+        "a folder for each class with its images, or train/, val/ and test/ with such folders";
+    Manifest "manifest" Classify Some([64, 64]), 3,
+        "manifest.csv with the columns path, label, split and, where they are known, camera, is_query, is_gallery, fold, x1, y1, x2, y2";
+    Omniglot "omniglot" Retrieve Some([64, 64]), 1,
+        "images_background/ALPHABET/characterNN/NNNN_NN.png, images_evaluation/ likewise, and for the one-shot runs all_runs/runNN/class_labels.txt";
+    Orl "orl" Verify Some([112, 92]), 1,
+        "s1/1.pgm to s40/10.pgm";
+    Lfw "lfw" Verify Some([112, 112]), 3,
+        "a folder for each person, Name_Surname/Name_Surname_0001.jpg, and pairs.txt";
+    Market1501 "market1501" Reid Some([256, 128]), 3,
+        "bounding_box_train, query and bounding_box_test with images named like 0002_c1s1_000451_03.jpg";
+    Duke "duke" Reid Some([256, 128]), 3,
+        "bounding_box_train, query and bounding_box_test with images named like 0001_c2_f0046182.jpg";
+    Cuhk03Labeled "cuhk03-labeled" Reid Some([256, 128]), 3,
+        "bounding_box_train, query and bounding_box_test of the new protocol, images named like 0001_c1_1_000001.png";
+    Cuhk03Detected "cuhk03-detected" Reid Some([256, 128]), 3,
+        "bounding_box_train, query and bounding_box_test of the new protocol, images named like 0001_c1_1_000001.png";
+    Veri776 "veri776" Reid Some([256, 256]), 3,
+        "image_train, image_query and image_test with images named like 0001_c001_00016450_0.jpg";
+    Vehicleid "vehicleid" Reid Some([256, 256]), 3,
+        "image/0000001.jpg … and train_test_split/train_list.txt, test_list_800.txt";
+    Vehicleid1600 "vehicleid-1600" Reid Some([256, 256]), 3,
+        "image/0000001.jpg … and train_test_split/train_list.txt, test_list_1600.txt";
+    Vehicleid2400 "vehicleid-2400" Reid Some([256, 256]), 3,
+        "image/0000001.jpg … and train_test_split/train_list.txt, test_list_2400.txt";
+    Cub "cub" Retrieve Some([224, 224]), 3,
+        "images.txt, image_class_labels.txt and images/NNN.Name/*.jpg, as in CUB_200_2011";
+    Cars "cars" Retrieve Some([224, 224]), 3,
+        "cars_annos.mat and car_ims/000001.jpg …";
+    Sop "sop" Retrieve Some([224, 224]), 3,
+        "Ebay_train.txt, Ebay_test.txt and the folders they name, as in Stanford_Online_Products";
+    InShop "in-shop" Retrieve Some([224, 224]), 3,
+        "Eval/list_eval_partition.txt and img/";
+}
+
+impl Format {
+    /// What is usual with it.
+    pub fn info(self) -> &'static FormatInfo {
+        let found = FORMATS.iter().find(|info| info.format == self);
+        found.expect("every format is in the table, as a test asserts")
+    }
+
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Format::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The list of the table is the list of the type: serde names all variants in its error.
+    #[test]
+    fn names_are_those_of_configurations_and_none_is_missing() {
+        for info in FORMATS {
+            assert_eq!(serde_json::to_value(info.format).unwrap(), info.name);
+            assert_eq!(info.format.info().name, info.name);
+        }
+        let error = serde_json::from_str::<Format>("\"?\"")
+            .unwrap_err()
+            .to_string();
+        let known = error.split('`').skip(3).step_by(2);
+        let aliases = ["idx", "vehicleid-800", "inshop"];
+        let known: Vec<&str> = known.filter(|name| !aliases.contains(name)).collect();
+        assert!(
+            known
+                .iter()
+                .all(|name| FORMATS.iter().any(|f| f.name == *name)),
+            "{error}"
+        );
+        assert_eq!(known.len(), FORMATS.len(), "{error}");
+    }
+}

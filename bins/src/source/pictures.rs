@@ -1,0 +1,173 @@
+//! Pictures as examples: from memory, or from files that a manifest lists.
+
+use super::{Items, Marks, View};
+use crate::config::{Config, Unreadable};
+use anyhow::Result;
+use data::manifest::Split;
+use data::{Examples, FileSet, Frame, ImageSet, Images, Manifest, Normalise, Pictures};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// Pictures, wherever they are.
+#[derive(Clone)]
+pub enum Pixels {
+    /// Decoded, in one piece of memory.
+    Memory(ImageSet),
+    /// In their files.
+    Files(FileSet),
+}
+
+/// How many pictures are measured for mean and deviation where they stay in their files.
+const MEASURED: usize = 1_000;
+
+impl Pixels {
+    /// Mean and deviation of the pixels: of all that are in memory, or of a thousand files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub fn normalise(&self) -> Result<Normalise> {
+        Ok(match self {
+            Pixels::Memory(set) => Normalise::measured(set),
+            Pixels::Files(set) => {
+                let count = set.len().min(MEASURED);
+                let spread: Vec<usize> = (0..count).map(|i| i * set.len() / count).collect();
+                Normalise::measured(&set.subset(&spread).load()?)
+            }
+        })
+    }
+
+    fn examples(&self, config: &Config, normalise: &Normalise) -> Result<Arc<dyn Examples>> {
+        fn images<S: Pictures + 'static>(
+            set: S,
+            config: &Config,
+            normalise: &Normalise,
+        ) -> Result<Arc<dyn Examples>> {
+            let images = Images::new(set, normalise.clone())?;
+            Ok(Arc::new(images.augmented(config.data.augment.resolve()?)?))
+        }
+        match self {
+            Pixels::Memory(set) => images(set.clone(), config, normalise),
+            Pixels::Files(set) => images(set.clone(), config, normalise),
+        }
+    }
+
+    /// A hash of what a network can see of some of them; of files, their names, labels and sizes.
+    fn fingerprint(&self, rows: &[usize]) -> String {
+        match self {
+            Pixels::Memory(set) => set.subset(rows).fingerprint(),
+            Pixels::Files(set) => {
+                let mut hash = Sha256::new();
+                for &i in rows {
+                    let size = set.path(i).metadata().map_or(0, |m| m.len());
+                    let name = set.path(i).file_name().unwrap_or_default();
+                    hash.update(name.as_encoded_bytes());
+                    hash.update([0]);
+                    hash.update(&set.classes()[set.labels()[i]]);
+                    hash.update([0]);
+                    hash.update(size.to_le_bytes());
+                }
+                hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+            }
+        }
+    }
+}
+
+/// A part of a data set before its pictures are normalised: what the marks belong to.
+pub struct Part {
+    /// The pictures.
+    pub pixels: Pixels,
+    /// The camera of each, or none.
+    cameras: Vec<u32>,
+    classes: Vec<String>,
+    pub(super) marks: Marks,
+}
+
+impl Part {
+    /// A set that is in memory.
+    pub fn of_set(set: ImageSet) -> Self {
+        Part {
+            classes: set.classes().to_vec(),
+            cameras: Vec::new(),
+            marks: Marks::default(),
+            pixels: Pixels::Memory(set),
+        }
+    }
+
+    /// Varied as the configuration says wherever a variation is asked for, and normalised.
+    ///
+    /// # Errors
+    /// If the augmentation does not suit the pictures.
+    pub fn items(self, config: &Config, normalise: &Normalise) -> Result<Items> {
+        let examples = self.pixels.examples(config, normalise)?;
+        let pixels = self.pixels;
+        let on_demand = matches!(pixels, Pixels::Files(_));
+        Ok(Items {
+            view: View::new(examples, self.cameras).on_demand(on_demand),
+            classes: self.classes,
+            marks: self.marks,
+            fingerprint: Arc::new(move |rows| pixels.fingerprint(rows)),
+        })
+    }
+}
+
+/// How files are to be read.
+pub struct Reader<'a> {
+    /// The settings.
+    pub config: &'a Config,
+    /// `[height, width, channels]`.
+    pub shape: [usize; 3],
+}
+
+impl Reader<'_> {
+    /// The entries of a split, and those that queries and galleries are made of with the test;
+    /// `None` if there is none. `notes` are told what was left out.
+    ///
+    /// # Errors
+    /// If a file cannot be read and is not to be left out.
+    pub fn part(
+        &self,
+        manifest: &Manifest,
+        split: Split,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Part>> {
+        let indices = manifest.split(split);
+        if indices.is_empty() {
+            return Ok(None);
+        }
+        let data = &self.config.data;
+        let frame = data.centre.map_or(Frame::Stretch, Frame::Centre);
+        let mut files = FileSet::new(manifest, &indices, self.shape, frame)?;
+        if data.unreadable == Unreadable::Skip {
+            let (readable, left_out) = files.checked(data::Unreadable::Skip)?;
+            if let Some(first) = left_out.first() {
+                notes.push(format!("{} files left out: {first}", left_out.len()));
+            }
+            files = readable;
+        }
+        let entry = |i: usize| &manifest.entries[files.origin(i)];
+        let all = 0..files.len();
+        let marks = Marks {
+            queries: all.clone().filter(|&i| entry(i).is_query).collect(),
+            gallery: all.clone().filter(|&i| entry(i).is_gallery).collect(),
+            paths: all.map(|i| entry(i).path.clone()).collect(),
+            ..Marks::default()
+        };
+        Ok(Some(Part {
+            cameras: files.cameras().to_vec(),
+            classes: files.classes().to_vec(),
+            marks,
+            pixels: self.held(files)?,
+        }))
+    }
+
+    /// In memory if there is room; parts of pictures are cut from the files themselves.
+    fn held(&self, files: FileSet) -> Result<Pixels> {
+        let bytes = files.len() as u64 * self.shape.iter().map(|&n| n as u64).product::<u64>();
+        let fits = bytes <= (self.config.data.memory as u64) << 20;
+        let crops = self.config.data.augment.resolve()?.crop.is_some();
+        Ok(match fits && !crops {
+            true => Pixels::Memory(files.load()?),
+            false => Pixels::Files(files),
+        })
+    }
+}
