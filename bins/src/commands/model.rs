@@ -1,14 +1,15 @@
 //! `hypersphere model`: the networks.
 
 use crate::cli::Model;
+use crate::commands::model_export;
 use anyhow::Result;
 use engine::Params;
 use nn::{MODELS, Scope};
 
-/// Lists the networks or shows one.
+/// Lists the networks, shows or exports one.
 ///
 /// # Errors
-/// If there is no network of that name.
+/// If there is no network of that name, or it cannot be exported.
 pub fn run(command: &Model) -> Result<()> {
     match command {
         Model::List => {
@@ -26,6 +27,7 @@ pub fn run(command: &Model) -> Result<()> {
             let net = nn::Model::find(name)?.build(scope, [28, 28, 1], Some(*embed_dim))?;
             println!("{}", net.summary(&params));
         }
+        Model::Export(options) => model_export::run(options)?,
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The program as a user meets it: arguments in; files, two streams and an exit code out.
 
+mod exporting;
 mod loss_eval;
 mod training;
 mod usage;
