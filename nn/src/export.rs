@@ -284,7 +284,7 @@ impl<'a, T: Float> Exporter<'a, T> {
 
     /// The weight of a convolution: `[out, in/groups, kh, kw]`.
     pub fn kernel(&mut self, id: ParamId) -> Value {
-        let weight = Layout::Convolution.to_torch(&self.params.value(id));
+        let weight = Layout::Convolution.exported(&self.params.value(id));
         self.constant(self.params.param(id).name(), weight.cast())
     }
 

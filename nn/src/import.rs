@@ -180,7 +180,7 @@ impl<T: Float> Backbone<T> {
                     fits,
                 });
             }
-            values.push((place.id, layout.from_torch(&tensor, place.shape)));
+            values.push((place.id, layout.imported(&tensor, place.shape)));
         }
         let unexpected: Vec<String> = file.entries.into_values().map(|e| e.key).collect();
         if !missing.is_empty() || !unexpected.is_empty() {

@@ -26,7 +26,7 @@ impl Layout {
     }
 
     /// A tensor of PyTorch in the order of this project, where it has `shape`.
-    pub fn from_torch<T: Float>(self, tensor: &Tensor<T>, shape: Shape) -> Tensor<T> {
+    pub fn imported<T: Float>(self, tensor: &Tensor<T>, shape: Shape) -> Tensor<T> {
         let from = tensor.data();
         match self {
             Layout::Same => tensor.clone(),
@@ -35,7 +35,7 @@ impl Layout {
     }
 
     /// A tensor of this project in the order of PyTorch.
-    pub fn to_torch<T: Float>(self, tensor: &Tensor<T>) -> Tensor<T> {
+    pub fn exported<T: Float>(self, tensor: &Tensor<T>) -> Tensor<T> {
         if self == Layout::Same {
             return tensor.clone();
         }

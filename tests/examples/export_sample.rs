@@ -108,6 +108,15 @@ fn scatter(params: &mut Params<f32>) {
         let value = each(&params.value(id), &mut |x| x + 0.1 * rng.normal() as f32);
         params.set(id, &value);
     }
+    // Convolutions that keep the size of numbers, or a hundred of them leave the range of f32.
+    let kernels = params.iter().filter(|(_, p)| p.shape().rank() == 4);
+    let kernels: Vec<_> = kernels.map(|(id, _)| id).collect();
+    for id in kernels {
+        let value = params.value(id);
+        let squares: f32 = value.data().iter().map(|w| w * w).sum();
+        let wanted = 2.0 * value.shape().last() as f32;
+        params.set(id, &value.map(|w| w * (wanted / squares).sqrt()));
+    }
     for (name, value) in params.buffers() {
         let mut rng = rng(&name);
         let value = match name.ends_with("running_var") {

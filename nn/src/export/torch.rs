@@ -51,7 +51,7 @@ impl<T: Float> Backbone<T> {
                 Some(_) => format!("{EXTRA}{name}"),
                 None => name.to_string(),
             };
-            tensors.push((name, layout.to_torch(&value)));
+            tensors.push((name, layout.exported(&value)));
         }
         if let Some(Classifier { weight, bias }) = classifier {
             let name = naming.map_or("classifier", |naming| naming.classifiers()[0]);
