@@ -5,6 +5,7 @@ pub mod data;
 use crate::progress::Style;
 use crate::protocol::Protocol;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use nn::export::{Element, Order, Pixels};
 use std::path::PathBuf;
 
 /// Trains, judges and shows discriminative embeddings on a CPU.
@@ -41,7 +42,7 @@ pub enum Command {
     /// List, explain, draw and evaluate losses, and choose their settings
     #[command(subcommand)]
     Loss(Loss),
-    /// List and summarise networks
+    /// List, summarise and export networks
     #[command(subcommand)]
     Model(Model),
     /// Inspect, convert and make data sets
@@ -464,6 +465,73 @@ pub enum Model {
     /// Outputs and gradients on given tensors, to compare with another implementation
     #[command(after_help = MODEL_EVAL_CONTRACT)]
     Eval(ModelEval),
+    /// A trained network for PyTorch or for ONNX runtimes
+    #[command(after_help = EXPORT_CONTRACT)]
+    Export(ModelExport),
+}
+
+const EXPORT_CONTRACT: &str = "\
+Examples:
+  hypersphere model export runs/mnist-so-softmax-1/ckpt/best.safetensors -o net.onnx --unit
+  hypersphere model export runs/mnist-so-softmax-1/ckpt/best.safetensors -o torch.safetensors
+
+safetensors  weights with PyTorch's names and layouts: those of torchvision, of the common CIFAR
+             programs and of insightface where the network is theirs, else those of this program.
+onnx         the network with its preprocessing: input `image`; outputs `embedding` [N, D] and,
+             where the loss has class weights, `logits` [N, C] without margin. Images must have
+             the size of the training. Classes, mean, deviation and loss are in the metadata.";
+
+/// `model export`
+#[derive(Args, Debug)]
+pub struct ModelExport {
+    /// A checkpoint of a training run
+    pub checkpoint: PathBuf,
+    /// The file to write; its ending says the format: .onnx or .safetensors
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Divide embeddings by their length (ONNX)
+    #[arg(long)]
+    pub unit: bool,
+    /// How images are given (ONNX) [default: u8-nhwc]
+    #[arg(long, value_name = "HOW")]
+    pub pixels: Option<PixelKind>,
+}
+
+/// How an exported network is given its images.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum PixelKind {
+    /// Bytes from 0 to 255, channels last, as image files are decoded
+    #[default]
+    U8Nhwc,
+    /// Bytes from 0 to 255, channels first
+    U8Nchw,
+    /// Floating-point numbers from 0 to 1, channels last
+    F32Nhwc,
+    /// Floating-point numbers from 0 to 1, channels first, as in PyTorch
+    F32Nchw,
+}
+
+impl PixelKind {
+    /// In the exporter's terms.
+    pub fn layout(self) -> Pixels {
+        let (element, order) = match self {
+            PixelKind::U8Nhwc => (Element::U8, Order::ChannelsLast),
+            PixelKind::U8Nchw => (Element::U8, Order::ChannelsFirst),
+            PixelKind::F32Nhwc => (Element::F32, Order::ChannelsLast),
+            PixelKind::F32Nchw => (Element::F32, Order::ChannelsFirst),
+        };
+        Pixels { element, order }
+    }
+
+    /// In words.
+    pub fn about(self) -> &'static str {
+        match self {
+            PixelKind::U8Nhwc => "bytes from 0 to 255, channels last",
+            PixelKind::U8Nchw => "bytes from 0 to 255, channels first",
+            PixelKind::F32Nhwc => "floating-point numbers from 0 to 1, channels last",
+            PixelKind::F32Nchw => "floating-point numbers from 0 to 1, channels first",
+        }
+    }
 }
 
 /// `model eval`

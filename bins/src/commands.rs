@@ -11,4 +11,5 @@ mod loss_suggest;
 pub mod metrics;
 pub mod model;
 pub mod model_eval;
+pub mod model_export;
 pub mod train;

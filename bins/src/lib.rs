@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod dataset;
 pub mod evaluation;
+pub mod features;
 pub mod figures;
 pub mod pictures;
 pub mod plot;
@@ -28,6 +29,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     match () {
         () if is_configuration => 2,
         () if error.is::<data::Error>() || error.is::<source::DataError>() => 3,
+        () if error.is::<features::FeaturesError>() => 3,
         () if error.is::<trainer::Diverged>() => 4,
         () if error.is::<trainer::Interrupted>() => 130,
         () => 1,

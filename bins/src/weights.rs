@@ -99,6 +99,9 @@ impl Description {
     }
 }
 
+/// The most pixels along a side of an image, and the most channels.
+const LARGEST_SIDE: usize = 1 << 13;
+
 /// A network with its weights, ready to be used.
 pub struct Trained {
     /// What the file says.
@@ -144,7 +147,18 @@ impl Trained {
     /// If it is none, or damaged.
     pub fn read(path: &Path) -> Result<Self> {
         let file = Checkpoint::<f32>::read(path)?;
-        let mut trained = Self::blank(Description::of(&file.metadata, path)?)?;
+        let description = Description::of(&file.metadata, path)?;
+        // The network is built before its weights are looked at, so no size may be out of reach.
+        let numbers: usize = file.tensors.iter().map(|(_, t)| t.elements()).sum();
+        let dim = description.options.embedding_dim.unwrap_or(0);
+        if dim > numbers || description.input.iter().any(|&side| side > LARGEST_SIDE) {
+            bail!(ConfigError(format!(
+                "{}: cannot hold an embedding of {dim} for images of {:?}",
+                path.display(),
+                description.input
+            )));
+        }
+        let mut trained = Self::blank(description)?;
         file.load_into(&mut trained.params)?;
         Ok(trained)
     }

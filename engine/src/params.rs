@@ -273,6 +273,11 @@ impl<T: Float> Params<T> {
         self.lock_buffers()[id.0].1.clone()
     }
 
+    /// The buffer's name.
+    pub fn buffer_name(&self, id: BufferId) -> String {
+        self.lock_buffers()[id.0].0.clone()
+    }
+
     /// Overwrites the buffer's value.
     ///
     /// # Panics

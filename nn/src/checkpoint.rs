@@ -282,10 +282,11 @@ fn header<T: Float>(tensors: &[&(String, Tensor<T>)], metadata: &Metadata) -> St
         offset = end;
     }
     entries.insert("__metadata__", serde_json::json!(metadata));
-    let text = serde_json::json!(entries).to_string();
+    let mut text = serde_json::json!(entries).to_string();
     // Padded, so that the numbers begin on a multiple of eight bytes.
-    let length = text.len().next_multiple_of(8);
-    format!("{text:length$}")
+    let missing = text.len().next_multiple_of(8) - text.len();
+    text.extend(std::iter::repeat_n(' ', missing));
+    text
 }
 
 /// Writes a file beside its final place, flushes it to the disk and renames it: whoever reads
@@ -398,6 +399,22 @@ mod tests {
         );
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing is left beside the file: {left:?}");
+    }
+
+    /// A network of a hundred layers has a header of more than 65,535 bytes.
+    #[test]
+    fn many_tensors_fit_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep.safetensors");
+        let tensors = (0..1_200).map(|i| (format!("layer.{i:04}"), Tensor::full([1], i as f32)));
+        let file = Checkpoint::new(tensors.collect(), Metadata::new());
+        file.write(&path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+        assert!(header > u64::from(u16::MAX) && header % 8 == 0, "{header}");
+        let found = Checkpoint::<f32>::read(&path).unwrap().tensors;
+        assert_eq!(found.len(), 1_200);
+        assert_eq!(found[1_199].1.data(), [1_199.0]);
     }
 
     #[test]

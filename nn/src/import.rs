@@ -6,6 +6,9 @@
 //! | `resnet20` to `resnet110`, `resnet18-cifar` and so on | the common CIFAR programs: as torchvision, or with `shortcut.0` for `downsample.0` and `linear` for `fc` |
 //! | `iresnet18` to `iresnet100` | insightface |
 //!
+//! What a network has beyond the published one, such as an embedding of another length, is read
+//! where its name begins with `embedding.`, as [`Backbone::to_torch`] writes it.
+//!
 //! Names may begin with `module.`, as data-parallel training leaves them. Convolution weights
 //! `[out, in, kh, kw]` become `[kh, kw, in, out]`, and the columns of a linear layer on an image
 //! go from the order channels, rows, columns to rows, columns, channels. Images must be
@@ -26,6 +29,7 @@
 //! ```
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
+use crate::layout::Layout;
 use crate::networks::{Backbone, MODELS, Model, Naming};
 use engine::{BufferId, Float, ParamId, Params, Shape, Tensor};
 use std::collections::BTreeMap;
@@ -59,15 +63,7 @@ pub struct Origin {
 impl Origin {
     /// A tensor with the layout of the parameter, such as its gradient, in the layout of the file.
     pub fn in_file<T: Float>(&self, tensor: &Tensor<T>) -> Tensor<T> {
-        let (here, there) = (tensor.shape(), self.layout.in_file(tensor.shape()));
-        // The import of places says which element of the file each element here is.
-        let places = Tensor::<f64>::from_fn(there, |i| i as f64);
-        let places = self.layout.converted(&places, here);
-        let mut out = Tensor::zeros(there);
-        for (&place, &x) in places.data().iter().zip(tensor.data()) {
-            out.data_mut()[place as usize] = x;
-        }
-        out
+        self.layout.exported(tensor)
     }
 }
 
@@ -177,8 +173,13 @@ impl<T: Float> Backbone<T> {
         let (mut values, mut missing, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         let mut origins = Vec::new();
         for place in &places {
-            let Some(Entry { key, tensor }) = file.entries.remove(&place.name) else {
-                match naming.covers(&place.name) {
+            let covered = naming.covers(&place.name);
+            let entry = match covered {
+                true => file.entries.remove(&place.name),
+                false => file.entries.remove(&format!("{EXTRA}{}", place.name)),
+            };
+            let Some(Entry { key, tensor }) = entry else {
+                match covered {
                     true => missing.push(torch_name(&place.name)),
                     false => kept.push(place.name.clone()),
                 }
@@ -191,7 +192,7 @@ impl<T: Float> Backbone<T> {
                 },
                 _ => Layout::Same,
             };
-            let expected = layout.in_file(place.shape);
+            let expected = layout.in_torch(place.shape);
             if tensor.shape() != expected {
                 return Err(ImportError::Shape {
                     path: path.to_path_buf(),
@@ -201,7 +202,7 @@ impl<T: Float> Backbone<T> {
                     fits,
                 });
             }
-            values.push((place.id, layout.converted(&tensor, place.shape)));
+            values.push((place.id, layout.imported(&tensor, place.shape)));
             if let Id::Param(id) = place.id {
                 origins.push(Origin { id, key, layout });
             }
@@ -338,6 +339,10 @@ const PROJECTION: [(&str, [&str; 2]); 2] = [
     (".shortcut.bn.", [".downsample.1.", ".shortcut.1."]),
 ];
 
+/// What the names of parameters begin with that the published network lacks: an embedding of
+/// another length, a neck. So they are not taken for the classifier of the published one.
+pub(crate) const EXTRA: &str = "embedding.";
+
 /// The name here of what is called `key` in a file.
 fn own_name(key: &str) -> String {
     let mut name = key.to_string();
@@ -350,50 +355,11 @@ fn own_name(key: &str) -> String {
 }
 
 /// The name in torchvision and insightface of what is called `name` here.
-fn torch_name(name: &str) -> String {
+pub(crate) fn torch_name(name: &str) -> String {
     let torch = PROJECTION.map(|(own, [torch, _])| (own, torch));
     torch.iter().fold(name.to_string(), |name, (own, torch)| {
         name.replace(own, torch)
     })
-}
-
-/// How the elements are ordered in the file.
-#[derive(Clone, Copy, Debug)]
-enum Layout {
-    /// As here.
-    Same,
-    /// `[out, in, kh, kw]` for `[kh, kw, in, out]`.
-    Convolution,
-    /// `[out, channels · pixels]` for `[out, pixels · channels]`.
-    OfImage { channels: usize },
-}
-
-impl Layout {
-    /// The shape in the file of what has `shape` here.
-    fn in_file(self, shape: Shape) -> Shape {
-        match (self, &*shape) {
-            (Layout::Convolution, &[kh, kw, inputs, outputs]) => [outputs, inputs, kh, kw].into(),
-            _ => shape,
-        }
-    }
-
-    /// The tensor of the file, in the order of this project.
-    fn converted<T: Float>(self, tensor: &Tensor<T>, shape: Shape) -> Tensor<T> {
-        let from = tensor.data();
-        match (self, &*shape) {
-            (Layout::Convolution, &[kh, kw, inputs, outputs]) => Tensor::from_fn(shape, |i| {
-                let (o, i) = (i % outputs, i / outputs);
-                let (c, tap) = (i % inputs, i / inputs);
-                from[(o * inputs + c) * kh * kw + tap]
-            }),
-            (Layout::OfImage { channels }, &[_, inputs]) => Tensor::from_fn(shape, |i| {
-                let (o, i) = (i / inputs, i % inputs);
-                let (c, pixel) = (i % channels, i / channels);
-                from[o * inputs + c * (inputs / channels) + pixel]
-            }),
-            _ => tensor.clone(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@
 //! | [`Ema`], [`clip_grad_norm`] | averages of weights, limits on gradients |
 //! | [`Checkpoint`] | safetensors files |
 //! | [`import`] | weights trained by other programs |
+//! | [`export`] | networks and weights for other programs |
 //! | [`Summary`] | a network's layers as a table |
 //! | [`check`] | the gradient checks of all layers and networks |
 
@@ -75,9 +76,11 @@ pub mod check;
 pub mod checkpoint;
 mod clip;
 mod ema;
+pub mod export;
 pub mod import;
 mod init;
 pub mod layers;
+mod layout;
 mod module;
 pub mod networks;
 pub mod optim;
@@ -88,6 +91,7 @@ pub use check::{LAYERS, LayerCheck, NETWORKS};
 pub use checkpoint::{Checkpoint, CheckpointError, Metadata};
 pub use clip::{clip_grad_norm, clip_grad_value, grad_norm, grad_norms};
 pub use ema::Ema;
+pub use export::ExportError;
 pub use import::{Classifier, ImportError, Imported, Origin};
 pub use init::{Distribution, Fan, Init};
 pub use layers::Sequential;

@@ -3,6 +3,7 @@
 use engine::rng::Key;
 use engine::{BufferId, Float, ParamId, Params, Shape, Tensor, Var};
 
+use crate::export::{ExportError, Exporter, Value};
 use crate::init::Init;
 use crate::summary::Trace;
 use std::cell::RefCell;
@@ -18,11 +19,28 @@ pub trait Module<T: Float>: Send + Sync {
     /// If `x` does not have the shape the module is built for; the message names the operation,
     /// the shapes and the parameter.
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T>;
+
+    /// Adds what the module computes in evaluation to a graph for other programs. There images
+    /// are `[N, C, H, W]`.
+    ///
+    /// # Errors
+    /// [`ExportError::Unsupported`], as here, for a module that does not say what it consists of.
+    ///
+    /// # Panics
+    /// If `x` does not have the shape the module is built for.
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let _ = x;
+        Err(to.unsupported::<Self>())
+    }
 }
 
 impl<T: Float, M: Module<T> + ?Sized> Module<T> for Box<M> {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         (**self).forward(pass, x)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        (**self).export(to, x)
     }
 }
 

@@ -20,6 +20,7 @@ pub(crate) use chain::Pieces;
 pub use options::{ModelOptions, Pooling};
 pub use table::MODELS;
 
+use crate::export::{ExportError, Exporter, Value};
 use crate::layers::{BatchNorm, Sequential};
 use crate::module::{Build, Module, Pass, Scope};
 use crate::summary::Summary;
@@ -161,7 +162,7 @@ impl Naming {
     pub fn classifiers(self) -> &'static [&'static str] {
         match self {
             Naming::ResNet => &["fc", "linear", "classifier"],
-            Naming::IResNet => &[],
+            Naming::IResNet => &["classifier"],
         }
     }
 }
@@ -439,6 +440,10 @@ impl<T: Float> Backbone<T> {
 impl<T: Float> Module<T> for Backbone<T> {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         self.module.forward(pass, x)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        self.module.export(to, x)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `hypersphere model`: the networks.
 
 use crate::cli::Model;
+use crate::commands::model_export;
 use crate::config::ConfigError;
 use crate::weights::{Description, Trained};
 use anyhow::Result;
@@ -10,10 +11,10 @@ use nn::networks::ModelOptions;
 use nn::{Checkpoint, MODELS, Scope};
 use std::path::Path;
 
-/// Lists the networks, shows one, evaluates one, or imports weights.
+/// Lists the networks, shows, evaluates or exports one, or imports weights.
 ///
 /// # Errors
-/// If there is no network of that name, or the weights are for another.
+/// If there is no network of that name, the weights are for another, or it cannot be exported.
 pub fn run(command: &Model) -> Result<()> {
     match command {
         Model::List => {
@@ -64,6 +65,7 @@ pub fn run(command: &Model) -> Result<()> {
             mean,
             std,
         } => return import(weights, model, output, *size, classes.as_deref(), mean, std),
+        Model::Export(options) => model_export::run(options)?,
     }
     Ok(())
 }

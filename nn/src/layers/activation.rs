@@ -1,8 +1,10 @@
 //! Activations: functions of single numbers.
 
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::{Float, ParamId, Var};
+use std::f64::consts::FRAC_1_SQRT_2;
 
 /// A fixed function of each element.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,6 +33,26 @@ impl<T: Float> Module<T> for Activation {
             Activation::Tanh => x.tanh(),
             Activation::Softplus => x.softplus(),
         }
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let operator = match *self {
+            Activation::Relu => Operator::Relu,
+            Activation::LeakyRelu(slope) => Operator::LeakyRelu { slope },
+            Activation::Sigmoid => Operator::Sigmoid,
+            Activation::Tanh => Operator::Tanh,
+            Activation::Softplus => Operator::Softplus,
+            Activation::Gelu => {
+                // x/2 · (1 + erf(x/√2))
+                let [half, one, narrow] = [0.5, 1.0, FRAC_1_SQRT_2].map(|c| to.scalar(c));
+                let y = to.apply(Operator::Mul, &[x, narrow]);
+                let y = to.apply(Operator::Erf, &[y]);
+                let y = to.apply(Operator::Add, &[y, one]);
+                let x = to.apply(Operator::Mul, &[x, half]);
+                return Ok(to.apply(Operator::Mul, &[x, y]));
+            }
+        };
+        Ok(to.apply(operator, &[x]))
     }
 }
 
@@ -93,5 +115,10 @@ pub struct PReluModule {
 impl<T: Float> Module<T> for PReluModule {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.prelu(&pass.param(self.weight))
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let slope = to.channel_param(self.weight, x);
+        Ok(to.apply(Operator::PRelu, &[x, slope]))
     }
 }

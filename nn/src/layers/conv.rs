@@ -1,5 +1,6 @@
 //! The convolutional layer.
 
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::{Float, ParamId, Var, ops};
@@ -121,5 +122,11 @@ impl<T: Float> Module<T> for Conv2dModule {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         let bias = self.bias.map(|id| pass.param(id));
         x.conv2d(&pass.param(self.weight), bias.as_ref(), self.settings)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let mut operands = vec![x, to.kernel(self.weight)];
+        operands.extend(self.bias.map(|id| to.param(id)));
+        Ok(to.apply(Operator::Conv(self.settings), &operands))
     }
 }

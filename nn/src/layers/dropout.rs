@@ -1,5 +1,6 @@
 //! Dropout.
 
+use crate::export::{ExportError, Exporter, Value};
 use crate::module::{Build, Module, Pass, Scope};
 use engine::{Float, Var};
 
@@ -28,6 +29,10 @@ impl<T: Float> Module<T> for Dropout {
             Some(key) => x.dropout(self.p, key),
             None => x.clone(),
         }
+    }
+
+    fn export(&self, _: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        Ok(x)
     }
 }
 

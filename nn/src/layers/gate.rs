@@ -1,6 +1,7 @@
 //! Gates on channels.
 
 use super::{Activation, Linear, LinearModule};
+use crate::export::{ExportError, Exporter, Operator, Reduction, Value};
 use crate::module::{Build, Module, Pass, Scope};
 use engine::{Float, Var};
 
@@ -64,5 +65,16 @@ impl<T: Float> Module<T> for ChannelGateModule {
             unreachable!("a linear layer gives [N, C]")
         };
         x * &gate.reshape([n, 1, 1, c])
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let channels = to.shape(x)[1];
+        let mean = to.apply(Reduction::Mean.over([2, 3]), &[x]);
+        let hidden = to.layer("fc1", &self.fc1, mean)?;
+        let hidden = self.activation.export(to, hidden)?;
+        let gate = to.layer("fc2", &self.fc2, hidden)?;
+        let gate = to.apply(Operator::Sigmoid, &[gate]);
+        let gate = to.apply(Operator::Reshape([1, channels, 1, 1].into()), &[gate]);
+        Ok(to.apply(Operator::Mul, &[x, gate]))
     }
 }

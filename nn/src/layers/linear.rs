@@ -1,5 +1,6 @@
 //! The fully connected layer.
 
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::{Float, ParamId, Var};
@@ -66,5 +67,11 @@ impl<T: Float> Module<T> for LinearModule {
             Some(bias) => &y + &pass.param(bias),
             None => y,
         }
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let mut operands = vec![x, to.param(self.weight)];
+        operands.extend(self.bias.map(|id| to.param(id)));
+        Ok(to.apply(Operator::Linear, &operands))
     }
 }

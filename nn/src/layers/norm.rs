@@ -1,6 +1,7 @@
 //! Batch normalisation with its running statistics.
 
 use super::Activation;
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::ops::{self, RunningStats};
@@ -144,6 +145,18 @@ impl<T: Float> Module<T> for BatchNormModule {
         match self.settings.activation {
             None | Some(Activation::Relu) => y,
             Some(other) => other.forward(pass, &y),
+        }
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let epsilon = self.settings.epsilon;
+        let [scale, shift] = [self.weight, self.bias].map(|id| to.param(id));
+        let [mean, variance] = [self.running_mean, self.running_var].map(|id| to.buffer(id));
+        let operands = [x, scale, shift, mean, variance];
+        let y = to.apply(Operator::BatchNorm { epsilon }, &operands);
+        match self.settings.activation {
+            None => Ok(y),
+            Some(activation) => activation.export(to, y),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Pooling, and the step from images to vectors.
 
 use super::Pair;
+use crate::export::{ExportError, Exporter, Operator, Reduction, Value};
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::ops::Window;
@@ -59,6 +60,10 @@ impl<T: Float> Module<T> for MaxPool2d {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.max_pool2d(self.window)
     }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        Ok(to.apply(Operator::MaxPool(self.window), &[x]))
+    }
 }
 
 /// The mean of each window and channel, sizes as in [`MaxPool2d`]. Padding counts as zeros, as
@@ -101,6 +106,14 @@ impl<T: Float> Module<T> for AvgPool2d {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.avg_pool2d(self.window, self.count_padding)
     }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let pool = Operator::AvgPool {
+            window: self.window,
+            count_padding: self.count_padding,
+        };
+        Ok(to.apply(pool, &[x]))
+    }
 }
 
 fn side_by_side(Pair(kernel): Pair) -> Window {
@@ -119,6 +132,10 @@ impl<T: Float> Module<T> for GlobalAvgPool {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.global_avg_pool()
     }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        Ok(to.apply(Reduction::Mean.over([2, 3]), &[x]))
+    }
 }
 
 /// The largest number of each channel: `[N, H, W, C]` to `[N, C]`. Of equals the first takes the
@@ -129,6 +146,10 @@ pub struct GlobalMaxPool;
 impl<T: Float> Module<T> for GlobalMaxPool {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.max_over(1..3)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        Ok(to.apply(Reduction::Max.over([2, 3]), &[x]))
     }
 }
 
@@ -142,6 +163,13 @@ impl<T: Float> Module<T> for MeanMaxPool {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         let x = x.mean_over(1..2);
         &x.max_over(1..2) + &x.mean_over(1..2)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let x = to.apply(Reduction::Mean.over([2]), &[x]);
+        let largest = to.apply(Reduction::Max.over([2]), &[x]);
+        let mean = to.apply(Reduction::Mean.over([2]), &[x]);
+        Ok(to.apply(Operator::Add, &[largest, mean]))
     }
 }
 
@@ -183,6 +211,21 @@ impl<T: Float> Module<T> for GemPoolModule {
         let mean = &logs.logsumexp_over(1..3) - pixels.ln();
         (&mean / &p).exp()
     }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let [_, _, h, w] = *to.shape(x) else {
+            panic!("pixels are pooled, not {}", to.shape(x))
+        };
+        let p = to.param(self.p);
+        let [floor, log_pixels] = [GemPool::FLOOR, ((h * w) as f64).ln()].map(|c| to.scalar(c));
+        let x = to.apply(Operator::Max, &[x, floor]);
+        let logs = to.apply(Operator::Log, &[x]);
+        let logs = to.apply(Operator::Mul, &[logs, p]);
+        let sum = to.apply(Reduction::LogSumExp.over([2, 3]), &[logs]);
+        let mean = to.apply(Operator::Sub, &[sum, log_pixels]);
+        let root = to.apply(Operator::Div, &[mean, p]);
+        Ok(to.apply(Operator::Exp, &[root]))
+    }
 }
 
 /// `[N, …]` to `[N, D]`, in the order of memory: rows, columns, channels.
@@ -192,5 +235,15 @@ pub struct Flatten;
 impl<T: Float> Module<T> for Flatten {
     fn forward(&self, _: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         x.flatten()
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        // Images come with the channels first, but their columns with the channels last.
+        let x = match *to.shape(x) {
+            [_, _, 1, 1] | [_, _] => x,
+            [_, _, _, _] => to.apply(Operator::Transpose(vec![0, 2, 3, 1]), &[x]),
+            _ => return Err(to.unsupported::<Self>()),
+        };
+        Ok(to.apply(Operator::Flatten, &[x]))
     }
 }

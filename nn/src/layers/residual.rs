@@ -1,6 +1,7 @@
 //! Residual blocks (He et al. 2016, arXiv:1512.03385): a branch beside a shortcut.
 
 use super::{Activation, BatchNorm, Conv2d, Sequential, SequentialModule};
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::Init;
 use crate::module::{Build, Module, Pass, Scope};
 use engine::ops::Window;
@@ -82,6 +83,19 @@ impl<T: Float> Module<T> for ResidualModule<T> {
             Some(shortcut) => pass.layer("shortcut", shortcut, x),
         };
         activated_sum(self.activation, pass, &y, &skipped)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let y = self.branch.export(to, x)?;
+        let skipped = match &self.shortcut {
+            None => x,
+            Some(shortcut) => to.layer("shortcut", shortcut, x)?,
+        };
+        let sum = to.apply(Operator::Add, &[y, skipped]);
+        match self.activation {
+            None => Ok(sum),
+            Some(activation) => activation.export(to, sum),
+        }
     }
 }
 
@@ -168,6 +182,20 @@ impl<T: Float> Module<T> for Subsample {
         // Windows of one pixel pick every stride-th one.
         x.avg_pool2d(Window::square(1, self.stride, 0), true)
             .pad(3, self.before, self.after)
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let pick = Operator::AvgPool {
+            window: Window::square(1, self.stride, 0),
+            count_padding: true,
+        };
+        let picked = to.apply(pick, &[x]);
+        let pad = Operator::Pad {
+            axis: 1,
+            before: self.before,
+            after: self.after,
+        };
+        Ok(to.apply(pad, &[picked]))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Layers one after another.
 
+use crate::export::{ExportError, Exporter, Value};
 use crate::module::{Build, Module, Pass, Scope};
 use engine::{Float, Var};
 
@@ -81,5 +82,10 @@ impl<T: Float> Module<T> for SequentialModule<T> {
             x = pass.layer(name, layer, &x);
         }
         x
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let mut layers = self.layers.iter();
+        layers.try_fold(x, |x, (name, layer)| to.layer(name, layer, x))
     }
 }

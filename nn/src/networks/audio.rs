@@ -4,6 +4,7 @@
 use super::Family;
 use super::chain::Chain;
 use super::options::Pooling;
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::{Distribution, Init};
 use crate::layers::{BatchNorm, BatchNormModule, Conv2d, Dropout, Sequential};
 use crate::module::{Build, Module, Pass, Scope};
@@ -91,5 +92,13 @@ impl<T: Float> Module<T> for BandNormModule {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
         let y = self.0.forward(pass, &x.permute(&[0, 2, 3, 1]));
         y.permute(&[0, 3, 1, 2])
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        // Rows and channels change places.
+        let swap = || Operator::Transpose(vec![0, 2, 1, 3]);
+        let bands = to.apply(swap(), &[x]);
+        let y = self.0.export(to, bands)?;
+        Ok(to.apply(swap(), &[y]))
     }
 }

@@ -3,6 +3,7 @@
 use super::Family;
 use super::chain::Chain;
 use super::options::Pooling;
+use crate::export::{ExportError, Exporter, Operator, Value};
 use crate::init::Init;
 use crate::layers::{
     Activation, BatchNorm, ChannelGate, ChannelGateModule, Conv2d, Residual, Sequential,
@@ -165,6 +166,22 @@ impl<T: Float> Module<T> for StreamsModule<T> {
             sum = &sum + &gated(pass, stream);
         }
         sum
+    }
+
+    fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
+        let mut gated = |(name, stream): &(String, SequentialModule<T>)| {
+            let y = to.layer(name, stream, x)?;
+            to.layer("gate", &self.gate, y)
+        };
+        let gated: Vec<Value> = self
+            .streams
+            .iter()
+            .map(&mut gated)
+            .collect::<Result<_, _>>()?;
+        let sum = gated
+            .into_iter()
+            .reduce(|sum, y| to.apply(Operator::Add, &[sum, y]));
+        Ok(sum.expect("there are four"))
     }
 }
 

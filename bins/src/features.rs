@@ -1,0 +1,423 @@
+//! Embeddings in files: safetensors, NPY, CSV, and the two tables of the embedding projector.
+//!
+//! | file | vectors | names, labels, classes |
+//! |---|---|---|
+//! | `.safetensors` | `features [N, D]` | metadata `items` (JSON), `labels [N]` |
+//! | `.npy` | `[N, D]`, f32 | beside it in `<stem>.items.csv` |
+//! | `.csv` | columns `e0`, `e1`, … | columns `name`, `label`, `class` |
+//!
+//! The order of the items is kept. What is read may come from anywhere: no size in a header is
+//! believed before it is held against the length of the file.
+
+mod npy;
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Vectors of the same length, with what is known of each.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Features {
+    /// The length of a vector.
+    pub dim: usize,
+    /// The vectors, one after another.
+    pub vectors: Vec<f32>,
+    /// The name of each item, such as its file; empty if they have none.
+    pub names: Vec<String>,
+    /// The label of each item, -1 for none; empty if labels are unknown.
+    pub labels: Vec<i64>,
+    /// What the labels 0, 1, … are called; empty if unknown.
+    pub classes: Vec<String>,
+}
+
+/// Why features could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FeaturesError {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried: `"read"`, `"write"`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The name of a file does not tell its format.
+    #[error("{}: cannot tell the format by the name; expected .safetensors, .npy or .csv", path.display())]
+    Extension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The content is not what the format asks for.
+    #[error("{}: {place}: expected {expected}, found {found}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        place: String,
+        /// What belongs there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+}
+
+/// What is wrong with a file's content, before its name is known.
+struct Wrong {
+    place: String,
+    expected: String,
+    found: String,
+}
+
+fn wrong(place: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Wrong {
+    Wrong {
+        place: place.into(),
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+/// What safetensors files say of their items.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Items {
+    names: Vec<String>,
+    classes: Vec<String>,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Safetensors,
+    Npy,
+    Csv,
+}
+
+impl Format {
+    fn of(path: &Path) -> Result<Self, FeaturesError> {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("safetensors") => Ok(Format::Safetensors),
+            Some("npy") => Ok(Format::Npy),
+            Some("csv") => Ok(Format::Csv),
+            _ => Err(FeaturesError::Extension { path: path.into() }),
+        }
+    }
+}
+
+impl Features {
+    /// The number of items.
+    pub fn len(&self) -> usize {
+        self.vectors.len().checked_div(self.dim).unwrap_or(0)
+    }
+
+    /// Whether there are no items.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Reads a file; its ending says the format.
+    ///
+    /// # Errors
+    /// [`FeaturesError`], which names the file and the place.
+    pub fn read(path: &Path) -> Result<Self, FeaturesError> {
+        let format = Format::of(path)?;
+        let features = match format {
+            Format::Safetensors => from_safetensors(&read(path)?),
+            Format::Npy => npy::decode(&read(path)?).map(|(dim, vectors)| Features {
+                dim,
+                vectors,
+                ..Features::default()
+            }),
+            Format::Csv => from_csv(&read(path)?),
+        };
+        let mut features = features.map_err(|wrong| of_file(path, wrong))?;
+        let beside = items_beside(path);
+        if matches!(format, Format::Npy) && beside.exists() {
+            let items = from_csv(&read(&beside)?).map_err(|wrong| of_file(&beside, wrong))?;
+            features = Features {
+                dim: features.dim,
+                vectors: features.vectors,
+                ..items
+            };
+            features.check().map_err(|wrong| of_file(&beside, wrong))?;
+        }
+        features.check().map_err(|wrong| of_file(path, wrong))?;
+        Ok(features)
+    }
+
+    /// Writes a file; its ending says the format. Either the old or the new content is there.
+    ///
+    /// # Errors
+    /// [`FeaturesError`].
+    ///
+    /// # Panics
+    /// If there are not as many names or labels as vectors, or none.
+    pub fn write(&self, path: &Path) -> Result<(), FeaturesError> {
+        if let Err(wrong) = self.check() {
+            panic!("{}: {}, not {}", wrong.place, wrong.found, wrong.expected);
+        }
+        match Format::of(path)? {
+            Format::Safetensors => write(path, &self.to_safetensors()),
+            Format::Npy => {
+                if !self.names.is_empty() || !self.labels.is_empty() {
+                    write(&items_beside(path), &self.table(b',', false))?;
+                }
+                write(path, &npy::encode(self.dim, &self.vectors))
+            }
+            Format::Csv => write(path, &self.table(b',', true)),
+        }
+    }
+
+    /// Writes `vectors.tsv` and `metadata.tsv`, as the embedding projector of TensorFlow loads
+    /// them, into a folder.
+    ///
+    /// # Errors
+    /// [`FeaturesError::Io`].
+    pub fn write_projector(&self, folder: &Path) -> Result<(), FeaturesError> {
+        let mut vectors = String::new();
+        for vector in self.vectors.chunks(self.dim.max(1)) {
+            let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
+            vectors += &numbers.join("\t");
+            vectors.push('\n');
+        }
+        write(&folder.join("vectors.tsv"), vectors.as_bytes())?;
+        let mut columns = self.columns();
+        if columns.is_empty() {
+            let number = |i: usize| i.to_string();
+            columns.push(("item", Box::new(number)));
+        }
+        let mut table = String::new();
+        // The projector takes the first line for a heading only where there are several columns.
+        if columns.len() > 1 {
+            let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
+            table += &(names.join("\t") + "\n");
+        }
+        for i in 0..self.len() {
+            // It knows no quotes.
+            let cell = |(_, cell): &Column<'_>| cell(i).replace(['\t', '\n', '\r'], " ");
+            table += &(columns.iter().map(cell).collect::<Vec<_>>().join("\t") + "\n");
+        }
+        write(&folder.join("metadata.tsv"), table.as_bytes())
+    }
+
+    /// Whether everything that is there is there for each vector.
+    fn check(&self) -> Result<(), Wrong> {
+        let n = self.len();
+        if self.vectors.len() != n * self.dim {
+            let found = format!("{} numbers", self.vectors.len());
+            return Err(wrong(
+                "the vectors",
+                format!("{} for each", self.dim),
+                found,
+            ));
+        }
+        for (what, count) in [("names", self.names.len()), ("labels", self.labels.len())] {
+            if count != 0 && count != n {
+                let expected = format!("one for each of {n} vectors");
+                return Err(wrong(what, expected, format!("{count}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The columns beside the vectors.
+    fn columns(&self) -> Vec<Column<'_>> {
+        let mut columns: Vec<Column<'_>> = Vec::new();
+        if !self.names.is_empty() {
+            columns.push(("name", Box::new(|i| self.names[i].clone())));
+        }
+        if !self.labels.is_empty() {
+            columns.push(("label", Box::new(|i| self.labels[i].to_string())));
+            if !self.classes.is_empty() {
+                let class = |i: usize| {
+                    let label = usize::try_from(self.labels[i]).ok();
+                    let class = label.and_then(|label| self.classes.get(label));
+                    class.cloned().unwrap_or_default()
+                };
+                columns.push(("class", Box::new(class)));
+            }
+        }
+        columns
+    }
+
+    /// The items as text, with or without their vectors.
+    fn table(&self, delimiter: u8, with_vectors: bool) -> Vec<u8> {
+        const MEMORY: &str = "memory takes everything";
+        let columns = self.columns();
+        let dim = if with_vectors { self.dim } else { 0 };
+        let mut writer = csv::WriterBuilder::new()
+            .delimiter(delimiter)
+            .from_writer(Vec::new());
+        let names = columns.iter().map(|(name, _)| name.to_string());
+        let heading = names.chain((0..dim).map(|d| format!("e{d}")));
+        writer.write_record(heading).expect(MEMORY);
+        for i in 0..self.len() {
+            let cells = columns.iter().map(|(_, cell)| cell(i));
+            let numbers = self.vectors[i * self.dim..][..dim]
+                .iter()
+                .map(f32::to_string);
+            writer.write_record(cells.chain(numbers)).expect(MEMORY);
+        }
+        writer.into_inner().expect(MEMORY)
+    }
+
+    fn to_safetensors(&self) -> Vec<u8> {
+        let items = Items {
+            names: self.names.clone(),
+            classes: self.classes.clone(),
+        };
+        let items = serde_json::to_string(&items).expect("text is always JSON");
+        let metadata = HashMap::from([("items".to_string(), items)]);
+        let shape = vec![self.len(), self.dim];
+        let view = |dtype, shape, bytes| TensorView::new(dtype, shape, bytes);
+        let vectors = view(Dtype::F32, shape, bytemuck::cast_slice(&self.vectors));
+        let mut tensors = vec![("features", vectors)];
+        if !self.labels.is_empty() {
+            let labels = bytemuck::cast_slice(&self.labels);
+            tensors.push(("labels", view(Dtype::I64, vec![self.labels.len()], labels)));
+        }
+        let tensors = tensors.into_iter();
+        let tensors = tensors.map(|(name, view)| (name, view.expect("the shape fits")));
+        safetensors::serialize(tensors, Some(metadata)).expect("two tensors of two names")
+    }
+}
+
+type Column<'a> = (&'static str, Box<dyn Fn(usize) -> String + 'a>);
+
+fn read(path: &Path) -> Result<Vec<u8>, FeaturesError> {
+    std::fs::read(path).map_err(|source| FeaturesError::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), FeaturesError> {
+    let written = nn::checkpoint::write_atomically(path, |file| file.write_all(bytes));
+    written.map_err(|source| FeaturesError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })
+}
+
+fn of_file(path: &Path, wrong: Wrong) -> FeaturesError {
+    FeaturesError::Format {
+        path: path.into(),
+        place: wrong.place,
+        expected: wrong.expected,
+        found: wrong.found,
+    }
+}
+
+/// Where names and labels stand that an NPY file has no place for.
+fn items_beside(path: &Path) -> PathBuf {
+    path.with_extension("items.csv")
+}
+
+fn from_safetensors(bytes: &[u8]) -> Result<Features, Wrong> {
+    let broken = |e: safetensors::SafeTensorError| {
+        wrong("the header", "that of a safetensors file", e.to_string())
+    };
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let items = header.metadata().as_ref().and_then(|m| m.get("items"));
+    let items: Items = match items {
+        None => Items::default(),
+        Some(items) => serde_json::from_str(items)
+            .map_err(|e| wrong("metadata `items`", "names and classes", e.to_string()))?,
+    };
+    let view = file.tensor("features").map_err(|_| {
+        let mut names = file.names();
+        names.sort_unstable();
+        wrong("the tensors", "`features` [N, D]", names.join(", "))
+    })?;
+    let &[_, dim] = view.shape() else {
+        let found = format!("{:?}", view.shape());
+        return Err(wrong("`features`", "the shape [N, D]", found));
+    };
+    let vectors = match view.dtype() {
+        Dtype::F32 => numbers::<f32, 4>(view.data(), f32::from_le_bytes),
+        Dtype::F64 => numbers(view.data(), |b| f64::from_le_bytes(b) as f32),
+        other => return Err(wrong("`features`", "F32 or F64", format!("{other:?}"))),
+    };
+    let labels = match file.tensor("labels") {
+        Err(_) => Vec::new(),
+        Ok(view) if view.dtype() == Dtype::I64 && view.shape().len() == 1 => {
+            numbers(view.data(), i64::from_le_bytes)
+        }
+        Ok(view) => {
+            let found = format!("{:?} {:?}", view.dtype(), view.shape());
+            return Err(wrong("`labels`", "I64 [N]", found));
+        }
+    };
+    Ok(Features {
+        dim,
+        vectors,
+        names: items.names,
+        labels,
+        classes: items.classes,
+    })
+}
+
+/// Little-endian numbers of `SIZE` bytes each.
+fn numbers<N, const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> N) -> Vec<N> {
+    let (chunks, _) = bytes.as_chunks::<SIZE>();
+    chunks.iter().map(|&chunk| number(chunk)).collect()
+}
+
+fn from_csv(bytes: &[u8]) -> Result<Features, Wrong> {
+    let mut reader = csv::Reader::from_reader(bytes);
+    let broken = |e: csv::Error| {
+        let line = e.position().map_or(1, csv::Position::line);
+        wrong(
+            format!("line {line}"),
+            "as many fields as in line 1",
+            e.to_string(),
+        )
+    };
+    let heading = reader.headers().map_err(broken)?.clone();
+    let column = |name: &str| heading.iter().position(|h| h == name);
+    let [name, label, class] = ["name", "label", "class"].map(column);
+    let is_vector = |i: &usize| ![name, label, class].contains(&Some(*i));
+    let vector: Vec<usize> = (0..heading.len()).filter(is_vector).collect();
+    let mut features = Features {
+        dim: vector.len(),
+        ..Features::default()
+    };
+    for row in reader.records() {
+        let row = row.map_err(broken)?;
+        let line = row.position().map_or(0, csv::Position::line);
+        let not_a = |what: &str, i: usize| {
+            let place = format!("line {line}, column `{}`", &heading[i]);
+            wrong(place, what, format!("`{}`", &row[i]))
+        };
+        for &i in &vector {
+            let number = row[i].trim().parse().map_err(|_| not_a("a number", i))?;
+            features.vectors.push(number);
+        }
+        features.names.extend(name.map(|i| row[i].to_string()));
+        let Some(i) = label else { continue };
+        let number = row[i].trim().parse();
+        let number: i64 = number.map_err(|_| not_a("a whole number", i))?;
+        features.labels.push(number);
+        // Names of classes are as many as the file has rows at most, whatever the labels are.
+        let known = class.zip(usize::try_from(number).ok());
+        if let Some((c, number)) = known.filter(|(c, _)| !row[*c].is_empty()) {
+            let most = bytes.len();
+            if number >= most {
+                return Err(not_a("a label below the size of the file", i));
+            }
+            if features.classes.len() <= number {
+                features.classes.resize(number + 1, String::new());
+            }
+            features.classes[number] = row[c].to_string();
+        }
+    }
+    Ok(features)
+}
+
+#[cfg(test)]
+mod tests;

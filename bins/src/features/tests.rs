@@ -1,0 +1,191 @@
+use super::*;
+
+fn features() -> Features {
+    Features {
+        dim: 3,
+        vectors: vec![0.1, -2.5e-8, 3e7, 1.0 / 3.0, 0.0, -1.0],
+        names: vec!["a \"cat\", asleep.png".into(), "b/дог.png".into()],
+        labels: vec![1, -1],
+        classes: vec!["dog".into(), "cat".into()],
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again_in_every_format() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["f.safetensors", "f.npy", "f.csv"] {
+        let path = folder.path().join(name);
+        let mut all = features();
+        all.write(&path).unwrap();
+        let found = Features::read(&path).unwrap();
+        // Tables name the classes of items alone, and no item is a dog.
+        if name != "f.safetensors" {
+            all.classes[0] = String::new();
+        }
+        assert_eq!(found, all, "{name}");
+        let bytes = std::fs::read(&path).unwrap();
+        features().write(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "the same bytes again");
+
+        let bare = Features {
+            names: vec![],
+            labels: vec![],
+            classes: vec![],
+            ..features()
+        };
+        let path = folder.path().join(format!("bare-{name}"));
+        bare.write(&path).unwrap();
+        assert_eq!(Features::read(&path).unwrap(), bare, "{name}");
+    }
+    assert!(!folder.path().join("bare-f.items.csv").exists());
+}
+
+#[test]
+fn an_npy_file_is_what_numpy_writes() {
+    let bytes = npy::encode(2, &[1.0, -2.0]);
+    // numpy.save of numpy.array([[1, -2]], "<f4")
+    let mut expected = b"\x93NUMPY\x01\x00v\x00".to_vec();
+    expected.extend(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }");
+    expected.resize(127, b' ');
+    expected.extend(b"\n\x00\x00\x80\x3f\x00\x00\x00\xc0");
+    assert_eq!(bytes, expected);
+}
+
+#[test]
+fn tables_and_the_projector_are_plain_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    features().write(&folder.path().join("f.csv")).unwrap();
+    let expected = "name,label,class,e0,e1,e2\n\
+                    \"a \"\"cat\"\", asleep.png\",1,cat,0.1,-0.000000025,30000000\n\
+                    b/дог.png,-1,,0.33333334,0,-1\n";
+    assert_eq!(text("f.csv"), expected);
+
+    let mut tabbed = features();
+    tabbed.names[0] = "a\tb\nc".into();
+    tabbed.write_projector(folder.path()).unwrap();
+    assert_eq!(
+        text("metadata.tsv"),
+        "name\tlabel\tclass\na b c\t1\tcat\nb/дог.png\t-1\t\n"
+    );
+    let vectors = "0.1\t-0.000000025\t30000000\n0.33333334\t0\t-1\n";
+    assert_eq!(text("vectors.tsv"), vectors);
+    tabbed.labels.clear();
+    tabbed.write_projector(folder.path()).unwrap();
+    assert_eq!(
+        text("metadata.tsv"),
+        "a b c\nb/дог.png\n",
+        "one column has no heading"
+    );
+}
+
+#[track_caller]
+fn refused(name: &str, content: &[u8], parts: &[&str]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    let error = Features::read(&path).unwrap_err().to_string();
+    for part in [name].iter().chain(parts) {
+        assert!(error.contains(part), "`{part}` is missing in: {error}");
+    }
+}
+
+fn npy(header: &str, data: &[u8]) -> Vec<u8> {
+    let length = (header.len() as u32).to_le_bytes();
+    [&b"\x93NUMPY\x02\x00"[..], &length, header.as_bytes(), data].concat()
+}
+
+#[test]
+fn hostile_files_are_refused_with_the_place() {
+    refused("f.txt", b"", &[".safetensors, .npy or .csv"]);
+    refused(
+        "f.csv",
+        b"name,e0\nx,1\ny,zwei\n",
+        &["line 3", "`e0`", "`zwei`"],
+    );
+    refused("f.csv", b"name,e0\nx,1\ny,1,2\n", &["line 3"]);
+    refused("f.csv", b"label,e0\n1.5,1\n", &["line 2", "whole number"]);
+    refused(
+        "f.csv",
+        b"label,class,e0\n99999999999,x,1\n",
+        &["line 2", "`label`"],
+    );
+    refused("f.npy", b"PK", &["NPY"]);
+    refused(
+        "f.npy",
+        b"\x93NUMPY\x02\x00\xff\xff\xff\xff{",
+        &["that the file can hold"],
+    );
+    let header =
+        |shape: &str| format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let huge = header("(9223372036854775807, 9223372036854775807)");
+    refused("f.npy", &npy(&huge, &[0; 8]), &["the data", "8 bytes"]);
+    refused(
+        "f.npy",
+        &npy(&header("(2, 2)"), &[0; 15]),
+        &["2 x 2", "15 bytes"],
+    );
+    refused("f.npy", &npy(&header("(4,)"), &[0; 16]), &["(N, D)"]);
+    let by_columns = header("(1, 2)").replace("False", "True");
+    refused("f.npy", &npy(&by_columns, &[0; 8]), &["fortran_order"]);
+    let whole = header("(1, 2)").replace("<f4", "<i4");
+    refused("f.npy", &npy(&whole, &[0; 8]), &["`descr`", "<i4"]);
+    refused("f.safetensors", &[0xff; 16], &["the header"]);
+
+    let features = features();
+    let tensors = |shape: Vec<usize>, name: &'static str| {
+        let bytes: &[u8] = bytemuck::cast_slice(&features.vectors);
+        let view = TensorView::new(Dtype::F32, shape, bytes).unwrap();
+        safetensors::serialize([(name, view)], None).unwrap()
+    };
+    refused(
+        "f.safetensors",
+        &tensors(vec![6], "features"),
+        &["[N, D]", "[6]"],
+    );
+    refused(
+        "f.safetensors",
+        &tensors(vec![2, 3], "other"),
+        &["`features`", "other"],
+    );
+
+    // Names for three items beside two vectors.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.npy");
+    features.write(&path).unwrap();
+    std::fs::write(folder.path().join("f.items.csv"), "name\na\nb\nc\n").unwrap();
+    let error = Features::read(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("f.items.csv: names") && error.contains("found 3"),
+        "{error}"
+    );
+}
+
+/// Any prefix and any single changed byte of good files: an error or other numbers, no panic.
+#[test]
+fn damaged_files_are_no_surprise() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["f.safetensors", "f.npy", "f.csv"] {
+        let path = folder.path().join(name);
+        features().write(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let decode = |bytes: &[u8]| match name {
+            "f.safetensors" => from_safetensors(bytes).and_then(|f| f.check()).is_ok(),
+            "f.npy" => npy::decode(bytes).is_ok(),
+            _ => from_csv(bytes).and_then(|f| f.check()).is_ok(),
+        };
+        assert!(decode(&bytes));
+        let whole = (0..bytes.len()).filter(|&n| decode(&bytes[..n])).count();
+        assert!(
+            name == "f.csv" || whole == 0,
+            "{name}: {whole} prefixes pass"
+        );
+        for i in 0..bytes.len() {
+            for byte in [0, 0x7f, 0xff, b'9', b'('] {
+                let mut damaged = bytes.clone();
+                damaged[i] = byte;
+                decode(&damaged);
+            }
+        }
+    }
+}
