@@ -67,8 +67,9 @@ impl Description {
         let needed = |key: &str| {
             text(key).with_context(|| {
                 ConfigError(format!(
-                    "{}: does not say its `{key}`; weights of other programs are made usable by \
-                     `hypersphere model import`",
+                    "{}: does not say its `{key}`; a checkpoint of a run does, such as \
+                     runs/NAME/ckpt/last.safetensors, and `hypersphere model import` makes one of \
+                     the weights of another program",
                     path.display()
                 ))
             })
