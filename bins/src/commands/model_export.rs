@@ -137,6 +137,14 @@ fn onnx_file(trained: &Trained, options: &ModelExport) -> Result<Report> {
 fn graph(trained: &Trained, options: &ModelExport) -> Result<(Graph, bool)> {
     let Trained { net, params, .. } = trained;
     let Description { mean, std, .. } = &trained.description;
+    if mean.len() != net.input[2] {
+        bail!(ConfigError(format!(
+            "{}: has {} means for images of {} channels",
+            options.checkpoint.display(),
+            mean.len(),
+            net.input[2]
+        )));
+    }
     let mut to = Exporter::new(params);
     let pixels = options.pixels.unwrap_or_default();
     let image = to.image(net.input, pixels.layout(), mean, std);
