@@ -1,6 +1,6 @@
 //! `train FOLDER`: what a configuration would say, chosen by looking at the data, with the reasons.
 
-use crate::config::{Layers, RECIPES};
+use crate::config::{Layers, RECIPES, Sound};
 use crate::protocol::Protocol;
 use crate::source::{Format, Guess, guess, survey};
 use anyhow::Result;
@@ -32,8 +32,9 @@ pub fn choose(folder: &Path) -> Result<Choice> {
     let mut layers = match guess.format {
         Format::Mnist | Format::Cifar10 | Format::Cifar100 => published(&guess, &mut reasons)?,
         Format::Folder | Format::Manifest => own(&guess, &mut reasons)?,
+        format if Sound::usual(format).is_some() => of_sound(&guess, &mut reasons)?,
         format => {
-            let manifest = survey(format, &guess.folder)?.manifest;
+            let manifest = survey(format, &guess.folder, 1)?.manifest;
             of_recipe(&guess, &Look::at(&manifest), &mut reasons)?
         }
     };
@@ -184,9 +185,30 @@ fn of_recipe(guess: &Guess, look: &Look, reasons: &mut Vec<String>) -> Result<La
     Ok(layers)
 }
 
+/// Recordings: the recipe of the data set, or of the one most like it.
+fn of_sound(guess: &Guess, reasons: &mut Vec<String>) -> Result<Layers> {
+    let recipe = match guess.format {
+        Format::Urbansound => "esc50",
+        Format::SpeechCommands12 => "speech-commands",
+        format => format.info().name,
+    };
+    let manifest = survey(guess.format, &guess.folder, 1)?.manifest;
+    let train = manifest.split(Split::Train).len();
+    reasons.push(format!("recipe `{recipe}`: {train} training recordings"));
+    let mut layers = Layers::recipe(recipe)?;
+    if let Some(usual) = Sound::usual(guess.format) {
+        layers.add_option("data.rate", i64::from(usual.rate))?;
+        layers.add_option("data.seconds", usual.seconds)?;
+    }
+    if manifest.split(Split::Validation).is_empty() {
+        validation(&mut layers, recipe, train / 10, "recordings", reasons)?;
+    }
+    Ok(layers)
+}
+
 /// Somebody's own pictures.
 fn own(guess: &Guess, reasons: &mut Vec<String>) -> Result<Layers> {
-    let manifest = survey(guess.format, &guess.folder)?.manifest;
+    let manifest = survey(guess.format, &guess.folder, 1)?.manifest;
     let look = Look::at(&manifest);
     let classes = look.train.len();
     let mut layers = Layers::default();

@@ -8,10 +8,12 @@
 mod augment;
 mod recipes;
 mod settings;
+mod sound;
 
-pub use augment::{AugmentConfig, PRESETS};
+pub use augment::{AugmentConfig, PRESETS, SOUND_PRESETS};
 pub use recipes::{RECIPES, Recipe};
 pub use settings::{Data, Model, Sampler, TestData, Unreadable};
+pub use sound::{Features, Sound};
 
 use crate::protocol::Protocol;
 use anyhow::{Context, Result, bail};
@@ -323,7 +325,10 @@ impl Config {
                 bail!(ConfigError(format!("`{key}` must be {wanted}")));
             }
         }
-        self.data.augment.resolve()?;
+        match Sound::of(&self.data)? {
+            Some(_) => self.data.augment.resolve_sound().map(|_| ())?,
+            None => self.data.augment.resolve().map(|_| ())?,
+        }
         let at = |table: &str, e: String| ConfigError(format!("[{table}]: {e}"));
         self.optimizer.validate().map_err(|e| at("optimizer", e))?;
         self.schedule.validate().map_err(|e| at("schedule", e))?;

@@ -1,6 +1,6 @@
 //! From the configuration to loaders: a data set, cut by its protocol, in batches.
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Sound};
 use crate::protocol::{Exam, Parts, Protocol, Question};
 use crate::source::{Source, View};
 use anyhow::{Result, bail};
@@ -25,8 +25,10 @@ pub struct Loaders {
     pub classes: Vec<String>,
     /// The hash of the training images.
     pub fingerprint: String,
-    /// How pixels become numbers.
+    /// How pixels or levels become numbers.
     pub normalise: Normalise,
+    /// What recordings are turned into; `None` for pictures.
+    pub sound: Option<Sound>,
     /// What a user should know of the data.
     pub notes: Vec<String>,
 }
@@ -96,6 +98,7 @@ impl Loaders {
             classes,
             fingerprint,
             normalise,
+            sound: Sound::of(&config.data)?,
             notes,
         })
     }

@@ -8,15 +8,18 @@
 mod format;
 mod guess;
 mod pictures;
+mod recordings;
 mod view;
 
 pub use format::{FORMATS, Format, FormatInfo};
 pub use guess::{Guess, guess};
 pub use view::View;
 
-use crate::config::{Config, ConfigError, RECIPES};
+use crate::config::{AugmentConfig, Config, ConfigError, RECIPES, Sound};
 use anyhow::{Result, bail};
-use data::formats::{cifar, faces, folder, omniglot, reid, retrieval};
+use data::formats::{
+    cifar, esc, faces, folder, fsdd, omniglot, reid, retrieval, speech_commands, urbansound,
+};
 use data::manifest::{Entry, Split, Survey};
 use data::{Manifest, Normalise, Official, mnist};
 use pictures::{Part, Reader};
@@ -37,7 +40,7 @@ pub struct Source {
     pub validation: Option<Items>,
     /// For the final figure, where the data set has a part for it.
     pub test: Option<Items>,
-    /// How pixels become numbers.
+    /// How pixels become numbers, channel by channel; of recordings, how levels do, band by band.
     pub normalise: Normalise,
     /// What a user should know: counts that differ from the official ones, files left out.
     pub notes: Vec<String>,
@@ -119,7 +122,7 @@ impl Source {
         };
         let normalise = match (config.data.mean.as_slice(), raw.normalise) {
             ([], Some(stated)) => stated,
-            ([], None) => train.pixels.normalise()?,
+            ([], None) => train.content.normalise()?,
             (mean, _) => Normalise::new(mean, &config.data.std)
                 .map_err(|e| ConfigError(format!("[data]: {e}")))?,
         };
@@ -190,20 +193,27 @@ fn read_test(
 ) -> Result<Option<Items>> {
     let mut config = config.clone();
     if let Some(test) = config.data.test.take() {
+        // What the test shows has the form of what was trained on.
         let was = config.data.format;
-        if config.data.size.is_empty() {
-            config.data.size = was.info().size.map_or(Vec::new(), |size| size.to_vec());
+        if let Some(sound) = Sound::of(&config.data)? {
+            sound.state(&mut config.data);
+        } else {
+            if config.data.size.is_empty() {
+                config.data.size = was.info().size.map_or(Vec::new(), |size| size.to_vec());
+            }
+            config.data.channels.get_or_insert(was.info().channels);
         }
-        config.data.channels.get_or_insert(was.info().channels);
         config.data.folder = Some(test.folder);
         config.data.format = test.format;
     }
+    // Nothing is varied in a test, and the variations may be for data of another kind.
+    config.data.augment = AugmentConfig::preset("none");
     let raw = Raw::read(&config, notes)?;
     let part = raw.test.or(raw.train);
     part.map(|part| part.items(&config, normalise)).transpose()
 }
 
-/// The parts before their pictures are normalised.
+/// The parts before they are normalised.
 #[derive(Default)]
 struct Raw {
     train: Option<Part>,
@@ -242,7 +252,8 @@ impl Raw {
         if !root.is_dir() {
             bail!(missing(config, &format!("{} is no folder", root.display())));
         }
-        let in_memory = format.info().size.is_none();
+        let sound = Sound::of(data)?;
+        let in_memory = sound.is_none() && format.info().size.is_none();
         if in_memory && !(data.size.is_empty() && data.channels.is_none()) {
             bail!(ConfigError(format!(
                 "images of `{}` have a size of their own; leave `data.size` and `data.channels` out",
@@ -262,7 +273,7 @@ impl Raw {
             }
             _ => {}
         }
-        let mut survey = survey(format, root)?;
+        let mut survey = survey(format, root, data.fold.unwrap_or(1))?;
         let runs = match format {
             Format::Omniglot => add_runs(root, &mut survey.manifest)?,
             _ => Vec::new(),
@@ -277,11 +288,23 @@ impl Raw {
             true => survey.strict()?,
             false => survey.manifest,
         };
-        let reader = Reader {
-            config,
-            shape: shape(config),
+        let mut part = |split| match sound {
+            Some(sound) => {
+                let reader = recordings::Reader {
+                    config,
+                    root,
+                    sound,
+                };
+                reader.part(&manifest, split, notes)
+            }
+            None => {
+                let reader = Reader {
+                    config,
+                    shape: shape(config),
+                };
+                reader.part(&manifest, split, notes)
+            }
         };
-        let mut part = |split| reader.part(&manifest, split, notes);
         let mut raw = Raw {
             train: part(Split::Train)?,
             validation: part(Split::Validation)?,
@@ -303,11 +326,12 @@ impl Raw {
     }
 }
 
-/// The list of the files of a data set that is in files.
+/// The list of the files of a data set that is in files. One in folds is tested on `fold`, counted
+/// from 1.
 ///
 /// # Errors
 /// If the folder is laid out otherwise.
-pub fn survey(format: Format, root: &Path) -> Result<Survey> {
+pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
     Ok(match format {
         Format::Manifest => Survey {
             manifest: Manifest::read(root.join("manifest.csv"))?,
@@ -329,6 +353,12 @@ pub fn survey(format: Format, root: &Path) -> Result<Survey> {
         Format::Cars => retrieval::cars(root, false)?,
         Format::Sop => retrieval::sop(root)?,
         Format::InShop => retrieval::in_shop(root)?,
+        Format::Fsdd => fsdd::read(root)?,
+        Format::Esc10 => esc::read(root, esc::Subset::Ten, fold)?,
+        Format::Esc50 => esc::read(root, esc::Subset::Fifty, fold)?,
+        Format::Urbansound => urbansound::read(root, fold)?,
+        Format::SpeechCommands => speech_commands::read(root, speech_commands::Task::AllWords)?,
+        Format::SpeechCommands12 => speech_commands::read(root, speech_commands::Task::Twelve)?,
         Format::Folder
         | Format::Mnist
         | Format::Cifar10

@@ -509,6 +509,7 @@ impl Trainer {
             mean: self.loaders.normalise.mean().to_vec(),
             std: self.loaders.normalise.std().to_vec(),
             centre: self.config.data.centre,
+            sound: self.loaders.sound,
         };
         let mut metadata = description.metadata();
         let mut more = |key: &str, value: String| drop(metadata.insert(key.into(), value));

@@ -1,7 +1,7 @@
 //! Weights with everything that is needed to use them: what a checkpoint says of itself, and the
 //! network rebuilt from it.
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Sound};
 use anyhow::{Context, Result, bail};
 use data::Normalise;
 use engine::Params;
@@ -24,12 +24,14 @@ pub struct Description {
     pub loss: String,
     /// The names of the classes of the training.
     pub classes: Vec<String>,
-    /// Mean of each channel, 255 being 1.
+    /// Mean of each channel, 255 being 1; of recordings, of each band.
     pub mean: Vec<f32>,
-    /// Standard deviation of each channel.
+    /// Standard deviation of each channel or band.
     pub std: Vec<f32>,
     /// The share of the picture's middle that is shown; all of it, stretched, if absent.
     pub centre: Option<f32>,
+    /// What recordings are turned into; `None` for pictures.
+    pub sound: Option<Sound>,
 }
 
 impl Description {
@@ -53,12 +55,14 @@ impl Description {
             ("mean", json!(self.mean).to_string()),
             ("std", json!(self.std).to_string()),
             ("centre", json!(self.centre).to_string()),
+            ("sound", json!(self.sound).to_string()),
         ];
         let owned = entries.map(|(key, value)| (key.to_string(), value));
         Metadata::from(owned)
     }
 
-    /// From the metadata of a file; those of older programs have no options and no centre.
+    /// From the metadata of a file; those of older programs have no options, no centre and
+    /// no sound.
     ///
     /// # Errors
     /// [`ConfigError`] that names the file and the first key that is missing or broken.
@@ -96,6 +100,7 @@ impl Description {
             mean: value("mean", needed("mean")?, path)?,
             std: value("std", needed("std")?, path)?,
             centre: text("centre").map_or(Ok(None), |centre| value("centre", centre, path))?,
+            sound: text("sound").map_or(Ok(None), |sound| value("sound", sound, path))?,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `hypersphere eval`: a trained network judged again, or on other data.
 
 use crate::cli::{Eval, EvalPart};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Sound};
 use crate::dataset::{Judged, Loaders};
 use crate::evaluation::{Embedding, Model};
 use crate::protocol::{Effort, Protocol};
@@ -160,6 +160,10 @@ fn other_data(
         }
     }
     let [height, width, channels] = trained.net.input;
+    (data.rate, data.features, data.seconds, data.hop) = (None, None, None, None);
+    if let (Some(sound), Some(_)) = (trained.description.sound, Sound::usual(data.format)) {
+        sound.state(data);
+    }
     if data.format.info().size.is_some() {
         (data.size, data.channels) = (vec![height, width], Some(channels));
     } else {

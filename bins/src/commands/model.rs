@@ -125,6 +125,7 @@ fn import(
         mean: of(mean, MEAN),
         std: of(std, STD),
         centre: None,
+        sound: None,
     })?;
     trained.net.import(weights, &mut trained.params)?;
     if let Some(Classifier { weight, bias, .. }) = &imported.classifier {

@@ -2,8 +2,9 @@
 
 use crate::config::{ConfigError, did_you_mean};
 use anyhow::{Result, bail};
-use data::Augment;
+use data::audio::{Noise, NoiseSource};
 use data::augment::{ColourJitter, Erase, EraseWith, RandAugment, ResizedCrop};
+use data::{Augment, audio};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -108,6 +109,37 @@ pub const PRESETS: &[Preset] = &[
     },
 ];
 
+/// A preset for recordings.
+pub struct SoundPreset {
+    /// The name.
+    pub name: &'static str,
+    /// One line.
+    pub about: &'static str,
+    make: fn() -> audio::Augment,
+}
+
+/// All presets for recordings.
+pub const SOUND_PRESETS: &[SoundPreset] = &[
+    SoundPreset {
+        name: "none",
+        about: "recordings as they are",
+        make: audio::Augment::none,
+    },
+    SoundPreset {
+        name: "speech",
+        about: "words: moved by up to 0.1 s, louder or softer, parts of time and pitch painted over",
+        make: audio::Augment::speech,
+    },
+    SoundPreset {
+        name: "environment",
+        about: "sounds of all kinds: as speech, moved by up to 0.5 s",
+        make: audio::Augment::environment,
+    },
+];
+
+/// The least and the largest ratio of a recording to the noise mixed into it, in decibels.
+const SNR: (f32, f32) = (5.0, 20.0);
+
 /// Zhong et al., "Random Erasing Data Augmentation", as in the re-ID baselines: 2 to 40 % of the
 /// area, sides up to 0.3 : 1.
 fn erase(probability: f32) -> Erase {
@@ -119,7 +151,21 @@ fn erase(probability: f32) -> Erase {
     }
 }
 
-/// How training images are varied: `augment = "affine"`, or a table with a preset and what is
+/// A preset that is for the other kind of data.
+fn other_kind<'a>(
+    name: &str,
+    it_is_for: &str,
+    data: &str,
+    names: impl Iterator<Item = &'a str>,
+) -> ConfigError {
+    ConfigError(format!(
+        "`data.augment` is `{name}`, which varies {it_is_for}, but the data are {data}; for them \
+         there are: {}",
+        names.collect::<Vec<_>>().join(", ")
+    ))
+}
+
+/// How training examples are varied: `augment = "affine"`, or a table with a preset and what is
 /// different from it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct AugmentConfig(Settings);
@@ -163,7 +209,10 @@ struct Settings {
     /// The pixel value outside the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     background: Option<u8>,
-    /// Alpha of the mixing of two images.
+    /// Probability that noise is mixed into a recording.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    noise: Option<f32>,
+    /// Alpha of the mixing of two examples.
     #[serde(skip_serializing_if = "Option::is_none")]
     mixup: Option<f32>,
 }
@@ -196,21 +245,30 @@ impl AugmentConfig {
         self.0.mixup.unwrap_or(0.0)
     }
 
-    /// The variations.
+    /// The variations of pictures.
     ///
     /// # Errors
-    /// If there is no such preset, or a setting is out of range.
+    /// If there is no such preset, or a setting is out of range, or is one for recordings.
     pub fn resolve(&self) -> Result<Augment> {
         let s = &self.0;
         let name = s.preset.as_deref().unwrap_or("none");
         let names = || PRESETS.iter().map(|p| p.name);
         let Some(preset) = PRESETS.iter().find(|p| p.name == name) else {
+            if SOUND_PRESETS.iter().any(|p| p.name == name) {
+                bail!(other_kind(name, "recordings", "pictures", names()));
+            }
             bail!(ConfigError(format!(
                 "`data.augment` is `{name}`{}; there are: {}",
                 did_you_mean(name, names()),
                 names().collect::<Vec<_>>().join(", ")
             )));
         };
+        if s.noise.is_some() {
+            bail!(ConfigError(
+                "`data.augment.noise` is for recordings, but the data are pictures; leave it out"
+                    .into()
+            ));
+        }
         let mut augment = (preset.make)();
         if let Some([least, most]) = s.crop {
             augment.crop = (most > 0.0).then(|| ResizedCrop {
@@ -245,12 +303,62 @@ impl AugmentConfig {
         augment
             .check()
             .map_err(|e| ConfigError(format!("[data.augment]: {e}")))?;
+        self.check_mixup()?;
+        Ok(augment)
+    }
+
+    /// The variations of recordings. Noise is white; data sets with noise of their own put it in
+    /// its place.
+    ///
+    /// # Errors
+    /// If there is no such preset, or a setting is out of range, or is one for pictures.
+    pub fn resolve_sound(&self) -> Result<audio::Augment> {
+        let s = &self.0;
+        let name = s.preset.as_deref().unwrap_or("none");
+        let names = || SOUND_PRESETS.iter().map(|p| p.name);
+        let Some(preset) = SOUND_PRESETS.iter().find(|p| p.name == name) else {
+            if PRESETS.iter().any(|p| p.name == name) {
+                bail!(other_kind(name, "pictures", "recordings", names()));
+            }
+            bail!(ConfigError(format!(
+                "`data.augment` is `{name}`{}; for recordings there are: {}",
+                did_you_mean(name, names()),
+                names().collect::<Vec<_>>().join(", ")
+            )));
+        };
+        let of_sound = Settings {
+            preset: s.preset.clone(),
+            noise: s.noise,
+            mixup: s.mixup,
+            ..Settings::default()
+        };
+        if *s != of_sound {
+            bail!(ConfigError(
+                "[data.augment]: the data are recordings, which only `preset`, `noise` and `mixup` \
+                 are for; leave the settings for pictures out"
+                    .into()
+            ));
+        }
+        let mut augment = (preset.make)();
+        augment.noise = s.noise.filter(|&p| p != 0.0).map(|probability| Noise {
+            probability,
+            snr: SNR,
+            source: NoiseSource::White,
+        });
+        augment
+            .check()
+            .map_err(|e| ConfigError(format!("[data.augment]: {e}")))?;
+        self.check_mixup()?;
+        Ok(augment)
+    }
+
+    fn check_mixup(&self) -> Result<()> {
         if !(0.0..=100.0).contains(&self.mixup()) {
             bail!(ConfigError(
                 "`data.augment.mixup` must be 0 (off) to 100; 0.2 to 1 are usual".into()
             ));
         }
-        Ok(augment)
+        Ok(())
     }
 }
 
@@ -328,6 +436,25 @@ mod tests {
         assert_eq!(augment.colour.unwrap().hue, 0.4);
         assert_eq!(augment.rand_augment.unwrap().operations, 2);
         assert_eq!(all.mixup(), 0.5);
+    }
+
+    #[test]
+    fn recordings_and_pictures_have_presets_of_their_own() {
+        let sound = |text| read(text).resolve_sound();
+        let speech = sound("augment = { preset = \"speech\", noise = 0.5, mixup = 0.2 }").unwrap();
+        assert_eq!(speech.noise.unwrap().probability, 0.5);
+        for preset in SOUND_PRESETS {
+            let augment = AugmentConfig::preset(preset.name).resolve_sound().unwrap();
+            assert_eq!(augment, (preset.make)(), "{}", preset.name);
+        }
+        let message = |text| sound(text).unwrap_err().to_string();
+        assert!(message("augment = \"reid\"").contains("varies pictures"));
+        assert!(message("augment = { preset = \"speech\", flip = 0.5 }").contains("leave"));
+        assert!(message("augment = \"speach\"").contains("did you mean `speech`"));
+        assert!(message("augment = { noise = 2.0 }").contains("noise.probability"));
+        let message = |text| read(text).resolve().unwrap_err().to_string();
+        assert!(message("augment = \"speech\"").contains("varies recordings"));
+        assert!(message("augment = { noise = 0.5 }").contains("is for recordings"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The tables of a configuration: data, sampler, model.
 
-use super::AugmentConfig;
+use super::{AugmentConfig, Features};
 use crate::source::Format;
 use data::Order;
 use nn::networks::{ModelOptions, Pooling};
@@ -42,7 +42,27 @@ pub struct Data {
     /// Standard deviation of each channel.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub std: Vec<f32>,
-    /// Megabytes of decoded images kept in memory; larger sets are decoded when they are needed.
+    /// The fold that is tested on, from 1, of data sets in folds; the first if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fold: Option<u32>,
+    /// The rate that recordings are brought to, in Hz; as usual with the format if absent, like
+    /// the three that follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
+    /// The conventions of the spectrograms of recordings.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<Features>,
+    /// The window of each recording that is shown, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Milliseconds from one frame of a spectrogram to the next.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<f64>,
+    /// A folder that keeps spectrograms once they have been computed; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
+    /// Megabytes of decoded images or recordings kept in memory; larger sets are decoded when
+    /// they are needed.
     #[serde(skip_serializing_if = "is_default_memory")]
     pub memory: usize,
     /// What happens to files that cannot be decoded.
@@ -174,6 +194,12 @@ impl Default for Data {
             centre: None,
             mean: Vec::new(),
             std: Vec::new(),
+            fold: None,
+            rate: None,
+            features: None,
+            seconds: None,
+            hop: None,
+            cache: None,
             memory: MEMORY,
             unreadable: Unreadable::Refuse,
             strict: false,

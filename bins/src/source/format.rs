@@ -35,6 +35,15 @@ pub enum Format {
     Sop,
     #[serde(alias = "inshop")]
     InShop,
+    Fsdd,
+    Esc10,
+    Esc50,
+    #[serde(alias = "urbansound8k")]
+    Urbansound,
+    #[serde(alias = "speech-commands-35")]
+    SpeechCommands,
+    #[serde(rename = "speech-commands-12")]
+    SpeechCommands12,
 }
 
 /// What is usual with a layout.
@@ -48,7 +57,8 @@ pub struct FormatInfo {
     pub layout: &'static str,
     /// How it is cut and judged unless stated otherwise.
     pub protocol: Protocol,
-    /// Height and width of images unless stated otherwise; `None` where the files have one.
+    /// Height and width of images unless stated otherwise; `None` where the files have one,
+    /// and for recordings.
     pub size: Option<[usize; 2]>,
     /// Channels unless stated otherwise.
     pub channels: usize,
@@ -111,6 +121,18 @@ formats! {
         "Ebay_train.txt, Ebay_test.txt and the folders they name, as in Stanford_Online_Products";
     InShop "in-shop" Retrieve Some([224, 224]), 3,
         "Eval/list_eval_partition.txt and img/";
+    Fsdd "fsdd" Classify None, 1,
+        "recordings/7_jackson_32.wav …";
+    Esc10 "esc10" Classify None, 1,
+        "audio/1-100032-A-0.wav … and meta/esc50.csv or meta/esc10.csv";
+    Esc50 "esc50" Classify None, 1,
+        "audio/1-100032-A-0.wav … and meta/esc50.csv";
+    Urbansound "urbansound" Classify None, 1,
+        "audio/fold1/101415-3-0-2.wav … and metadata/UrbanSound8K.csv";
+    SpeechCommands "speech-commands" Classify None, 1,
+        "a folder for each word, as yes/0a7c2a8d_nohash_0.wav, validation_list.txt, testing_list.txt and _background_noise_";
+    SpeechCommands12 "speech-commands-12" Classify None, 1,
+        "as speech-commands; ten commands, silence and all other words are told apart";
 }
 
 impl Format {
@@ -140,7 +162,13 @@ mod tests {
             .unwrap_err()
             .to_string();
         let known = error.split('`').skip(3).step_by(2);
-        let aliases = ["idx", "vehicleid-800", "inshop"];
+        let aliases = [
+            "idx",
+            "vehicleid-800",
+            "inshop",
+            "urbansound8k",
+            "speech-commands-35",
+        ];
         let known: Vec<&str> = known.filter(|name| !aliases.contains(name)).collect();
         assert!(
             known

@@ -2,6 +2,7 @@
 
 use super::{DataError, Format};
 use anyhow::{Result, bail};
+use data::formats::fsdd;
 use std::path::{Path, PathBuf};
 
 /// What a folder seems to hold.
@@ -96,9 +97,20 @@ fn recognised(folder: &Path, names: &[String]) -> Option<(Format, String)> {
         ("list_eval_partition.txt", Format::InShop),
         ("s1/1.pgm", Format::Orl),
         ("pairs.txt", Format::Lfw),
+        ("meta/esc50.csv", Format::Esc50),
+        ("meta/esc10.csv", Format::Esc10),
+        ("metadata/UrbanSound8K.csv", Format::Urbansound),
+        ("testing_list.txt", Format::SpeechCommands),
     ];
     if let Some((name, format)) = files.into_iter().find(|(name, _)| has(name)) {
         return by(format, name);
+    }
+    let inside = match has("recordings") {
+        true => self::names(&folder.join("recordings")).unwrap_or_default(),
+        false => names.to_vec(),
+    };
+    if let Some(name) = inside.iter().find(|name| fsdd::is_recording(name)) {
+        return by(Format::Fsdd, name);
     }
     if has("meta") && folder.join("train").is_file() {
         return by(Format::Cifar100, "the files train and meta");
@@ -141,7 +153,7 @@ mod tests {
 
     #[test]
     fn layouts_are_recognised_by_their_names() {
-        let cases: [(&[&str], Format); 12] = [
+        let cases: [(&[&str], Format); 18] = [
             (&["train-images-idx3-ubyte.gz"], Format::Mnist),
             (&["cifar-10-batches-bin/data_batch_1.bin"], Format::Cifar10),
             (
@@ -149,6 +161,12 @@ mod tests {
                 Format::Cifar100,
             ),
             (&["cats/1.jpg", "dogs/1.jpg"], Format::Folder),
+            (&["x/recordings/7_jackson_32.wav"], Format::Fsdd),
+            (&["7_jackson_32.wav"], Format::Fsdd),
+            (&["ESC-50-master/meta/esc50.csv"], Format::Esc50),
+            (&["meta/esc10.csv", "audio/x"], Format::Esc10),
+            (&["metadata/UrbanSound8K.csv"], Format::Urbansound),
+            (&["yes/x", "testing_list.txt"], Format::SpeechCommands),
             (&["manifest.csv", "cats/1.jpg"], Format::Manifest),
             (&["s1/1.pgm", "s2/1.pgm"], Format::Orl),
             (

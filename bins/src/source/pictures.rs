@@ -1,37 +1,46 @@
-//! Pictures as examples: from memory, or from files that a manifest lists.
+//! Parts of a data set as examples; pictures from memory, or from files that a manifest lists.
 
 use super::{Items, Marks, View};
 use crate::config::{Config, Unreadable};
 use anyhow::Result;
+use data::audio::{BandNormalise, Spectrograms};
 use data::manifest::Split;
 use data::{Examples, FileSet, Frame, ImageSet, Images, Manifest, Normalise, Pictures};
 use sha2::{Digest, Sha256};
+use std::path::Path;
 use std::sync::Arc;
 
-/// Pictures, wherever they are.
+/// What a network is shown, wherever it is.
 #[derive(Clone)]
-pub enum Pixels {
-    /// Decoded, in one piece of memory.
+pub enum Content {
+    /// Pictures, decoded, in one piece of memory.
     Memory(ImageSet),
-    /// In their files.
+    /// Pictures in their files.
     Files(FileSet),
+    /// Recordings.
+    Sound(Box<Spectrograms>),
 }
 
 /// How many pictures are measured for mean and deviation where they stay in their files.
 const MEASURED: usize = 1_000;
 
-impl Pixels {
-    /// Mean and deviation of the pixels: of all that are in memory, or of a thousand files.
+impl Content {
+    /// Mean and deviation of each channel, of all pictures that are in memory or of a thousand
+    /// files; of each band of all spectrograms.
     ///
     /// # Errors
     /// If a file cannot be read.
     pub fn normalise(&self) -> Result<Normalise> {
         Ok(match self {
-            Pixels::Memory(set) => Normalise::measured(set),
-            Pixels::Files(set) => {
+            Content::Memory(set) => Normalise::measured(set),
+            Content::Files(set) => {
                 let count = set.len().min(MEASURED);
                 let spread: Vec<usize> = (0..count).map(|i| i * set.len() / count).collect();
                 Normalise::measured(&set.subset(&spread).load()?)
+            }
+            Content::Sound(set) => {
+                let bands = BandNormalise::measured(set)?;
+                Normalise::new(bands.mean(), bands.deviation())?
             }
         })
     }
@@ -46,39 +55,56 @@ impl Pixels {
             Ok(Arc::new(images.augmented(config.data.augment.resolve()?)?))
         }
         match self {
-            Pixels::Memory(set) => images(set.clone(), config, normalise),
-            Pixels::Files(set) => images(set.clone(), config, normalise),
-        }
-    }
-
-    /// A hash of what a network can see of some of them; of files, their names, labels and sizes.
-    fn fingerprint(&self, rows: &[usize]) -> String {
-        match self {
-            Pixels::Memory(set) => set.subset(rows).fingerprint(),
-            Pixels::Files(set) => {
-                let mut hash = Sha256::new();
-                for &i in rows {
-                    let size = set.path(i).metadata().map_or(0, |m| m.len());
-                    let name = set.path(i).file_name().unwrap_or_default();
-                    hash.update(name.as_encoded_bytes());
-                    hash.update([0]);
-                    hash.update(&set.classes()[set.labels()[i]]);
-                    hash.update([0]);
-                    hash.update(size.to_le_bytes());
-                }
-                hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+            Content::Memory(set) => images(set.clone(), config, normalise),
+            Content::Files(set) => images(set.clone(), config, normalise),
+            Content::Sound(set) => {
+                let [mean, deviation] = [normalise.mean(), normalise.std()].map(<[f32]>::to_vec);
+                let bands = BandNormalise::new(mean, deviation)?;
+                Ok(Arc::new(Spectrograms::clone(set).normalised(bands)?))
             }
         }
     }
+
+    /// A hash of what a network can see of some of them; of files, their names, labels and sizes,
+    /// of recordings also which part of the file they are.
+    fn fingerprint(&self, rows: &[usize]) -> String {
+        let mut hash = Sha256::new();
+        let mut add = |path: &Path, class: &str| {
+            let size = path.metadata().map_or(0, |m| m.len());
+            hash.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+            hash.update([0]);
+            hash.update(class);
+            hash.update([0]);
+            hash.update(size.to_le_bytes());
+        };
+        match self {
+            Content::Memory(set) => return set.subset(rows).fingerprint(),
+            Content::Files(set) => {
+                for &i in rows {
+                    add(set.path(i), &set.classes()[set.labels()[i]]);
+                }
+            }
+            Content::Sound(set) => {
+                let set = set.recordings();
+                for &i in rows {
+                    add(set.path(i), &set.classes()[set.labels()[i]]);
+                    if let Some(clip) = set.clip(i) {
+                        add(Path::new(&format!("{clip:?}")), "");
+                    }
+                }
+            }
+        }
+        hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    }
 }
 
-/// A part of a data set before its pictures are normalised: what the marks belong to.
+/// A part of a data set before it is normalised: what the marks belong to.
 pub struct Part {
-    /// The pictures.
-    pub pixels: Pixels,
+    /// The pictures or recordings.
+    pub content: Content,
     /// The camera of each, or none.
-    cameras: Vec<u32>,
-    classes: Vec<String>,
+    pub(super) cameras: Vec<u32>,
+    pub(super) classes: Vec<String>,
     pub(super) marks: Marks,
 }
 
@@ -89,7 +115,7 @@ impl Part {
             classes: set.classes().to_vec(),
             cameras: Vec::new(),
             marks: Marks::default(),
-            pixels: Pixels::Memory(set),
+            content: Content::Memory(set),
         }
     }
 
@@ -98,14 +124,14 @@ impl Part {
     /// # Errors
     /// If the augmentation does not suit the pictures.
     pub fn items(self, config: &Config, normalise: &Normalise) -> Result<Items> {
-        let examples = self.pixels.examples(config, normalise)?;
-        let pixels = self.pixels;
-        let on_demand = matches!(pixels, Pixels::Files(_));
+        let examples = self.content.examples(config, normalise)?;
+        let content = self.content;
+        let on_demand = !matches!(content, Content::Memory(_));
         Ok(Items {
             view: View::new(examples, self.cameras).on_demand(on_demand),
             classes: self.classes,
             marks: self.marks,
-            fingerprint: Arc::new(move |rows| pixels.fingerprint(rows)),
+            fingerprint: Arc::new(move |rows| content.fingerprint(rows)),
         })
     }
 }
@@ -156,18 +182,18 @@ impl Reader<'_> {
             cameras: files.cameras().to_vec(),
             classes: files.classes().to_vec(),
             marks,
-            pixels: self.held(files)?,
+            content: self.held(files)?,
         }))
     }
 
     /// In memory if there is room; parts of pictures are cut from the files themselves.
-    fn held(&self, files: FileSet) -> Result<Pixels> {
+    fn held(&self, files: FileSet) -> Result<Content> {
         let bytes = files.len() as u64 * self.shape.iter().map(|&n| n as u64).product::<u64>();
         let fits = bytes <= (self.config.data.memory as u64) << 20;
         let crops = self.config.data.augment.resolve()?.crop.is_some();
         Ok(match fits && !crops {
-            true => Pixels::Memory(files.load()?),
-            false => Pixels::Files(files),
+            true => Content::Memory(files.load()?),
+            false => Content::Files(files),
         })
     }
 }

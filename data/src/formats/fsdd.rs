@@ -57,6 +57,11 @@ pub fn read(root: impl AsRef<Path>) -> Result<Survey> {
     })
 }
 
+/// Whether a file is named like a recording of the data set: `7_jackson_32.wav`.
+pub fn is_recording(name: &str) -> bool {
+    parsed(name).is_some()
+}
+
 /// Digit, speaker and number of a recording.
 fn parsed(name: &str) -> Option<(&str, &str, u32)> {
     let mut scan = Scan(name);

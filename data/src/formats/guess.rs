@@ -11,7 +11,9 @@
 
 use super::list::{self, Scan};
 use super::pack::{self, Pack};
-use super::{cifar, faces, folder, omniglot, reid, retrieval};
+use super::{
+    cifar, esc, faces, folder, fsdd, omniglot, reid, retrieval, speech_commands, urbansound,
+};
 use crate::error::{Error, Result};
 use crate::manifest::{Count, Manifest, Survey};
 use crate::mnist;
@@ -85,7 +87,8 @@ impl Guess {
 
 impl Format {
     /// Reads a path in this layout, with its usual protocol: all boxes whole, CIFAR-100 by its
-    /// fine labels, ORL's first 20 people for training, VehicleID's smallest test list.
+    /// fine labels, ORL's first 20 people for training, VehicleID's smallest test list, the first of
+    /// several folds.
     ///
     /// # Errors
     /// As the reader of the layout.
@@ -293,6 +296,63 @@ pub static FORMATS: &[Format] = &[
             look.each_folder(numbered, "folders s1, s2, … with images like 1.pgm")
         },
         read: |root| faces::orl(root, 20).map(Content::Files),
+    },
+    Format {
+        name: "fsdd",
+        about: "Free Spoken Digit Dataset: recordings/7_jackson_32.wav",
+        task: Task::Classification,
+        signs: |look| {
+            let inside = look.root.join("recordings");
+            let names = match inside.is_dir() {
+                true => Look::new(&inside).ok()?.names,
+                false => look.names.clone(),
+            };
+            let name = names.iter().find(|name| fsdd::is_recording(name))?;
+            Some(vec![format!("recordings like {name}")])
+        },
+        read: |root| fsdd::read(root).map(Content::Files),
+    },
+    Format {
+        name: "esc50",
+        about: "ESC-50: audio and meta/esc50.csv",
+        task: Task::Classification,
+        signs: |look| look.files(&["meta/esc50.csv"]),
+        read: |root| esc::read(root, esc::Subset::Fifty, 1).map(Content::Files),
+    },
+    Format {
+        name: "esc10",
+        about: "ESC-10: audio and meta/esc10.csv, or ESC-50's table",
+        task: Task::Classification,
+        signs: |look| look.files(&["meta/esc10.csv"]),
+        read: |root| esc::read(root, esc::Subset::Ten, 1).map(Content::Files),
+    },
+    Format {
+        name: "urbansound",
+        about: "UrbanSound8K: audio/fold1 to fold10 and metadata/UrbanSound8K.csv",
+        task: Task::Classification,
+        signs: |look| look.files(&["metadata/UrbanSound8K.csv"]),
+        read: |root| urbansound::read(root, 1).map(Content::Files),
+    },
+    Format {
+        name: "speech-commands",
+        about: "Speech Commands: folders of words, validation_list.txt and testing_list.txt",
+        task: Task::Classification,
+        signs: |look| look.files(&["validation_list.txt", "testing_list.txt"]),
+        read: |root| {
+            let task = speech_commands::Task::AllWords;
+            speech_commands::read(root, task).map(Content::Files)
+        },
+    },
+    Format {
+        name: "speech-commands-12",
+        about: "Speech Commands, ten of them, silence and other words",
+        task: Task::Classification,
+        // The same files: whoever means this task can name it.
+        signs: |_| None,
+        read: |root| {
+            let task = speech_commands::Task::Twelve;
+            speech_commands::read(root, task).map(Content::Files)
+        },
     },
     Format {
         name: "folder",

@@ -17,7 +17,7 @@ const MARKET: [&str; 3] = [
 
 #[test]
 fn every_layout_is_known_by_its_names() {
-    let layouts: [(&str, &[&str]); 20] = [
+    let layouts: [(&str, &[&str]); 26] = [
         ("manifest", &["manifest.csv", "a/1.png"]),
         ("idx", &["train-images-idx3-ubyte.gz"]),
         ("cifar10", &["data_batch_1.bin", "test_batch.bin"]),
@@ -70,6 +70,22 @@ fn every_layout_is_known_by_its_names() {
         ),
         ("lfw", &["A_B/A_B_0001.jpg", "C/C_0001.jpg", "C/C_0002.jpg"]),
         ("orl", &["s1/1.pgm", "s10/2.pgm", "README"]),
+        ("fsdd", &["recordings/7_jackson_32.wav", "metadata.py"]),
+        ("fsdd", &["7_jackson_32.wav", "7_jackson_33.wav"]),
+        ("esc50", &["meta/esc50.csv", "audio/1-100032-A-0.wav"]),
+        ("esc10", &["meta/esc10.csv", "audio/1-100032-A-0.wav"]),
+        (
+            "urbansound",
+            &["metadata/UrbanSound8K.csv", "audio/fold1/101415-3-0-2.wav"],
+        ),
+        (
+            "speech-commands",
+            &[
+                "validation_list.txt",
+                "testing_list.txt",
+                "yes/0a7c2a8d_nohash_0.wav",
+            ],
+        ),
         ("folder", &["cat/1.jpg", "dog/deep/2.jpg"]),
     ];
     for (name, paths) in layouts {
@@ -81,8 +97,9 @@ fn every_layout_is_known_by_its_names() {
     }
     let unnamed: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
     let known = layouts.map(|(name, _)| name);
-    // Tested below, as they need a folder of their name or are no folder.
-    let others = ["cuhk03-detected", "insightface"];
+    // Tested below, as they need a folder of their name or are no folder; or never guessed, since
+    // the same files make another task.
+    let others = ["cuhk03-detected", "insightface", "speech-commands-12"];
     let is_tested = |name: &&str| known.contains(name) || others.contains(name);
     assert!(unnamed.iter().all(is_tested), "a layout without a test");
 }
