@@ -164,6 +164,13 @@ impl Trained {
                 description.input
             )));
         }
+        let (means, channels) = (description.mean.len(), description.input[2]);
+        if description.sound.is_none() && means != channels {
+            bail!(ConfigError(format!(
+                "{}: has {means} means for images of {channels} channels",
+                path.display()
+            )));
+        }
         let mut trained = Self::blank(description)?;
         file.load_into(&mut trained.params)?;
         Ok(trained)

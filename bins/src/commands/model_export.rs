@@ -137,12 +137,11 @@ fn onnx_file(trained: &Trained, options: &ModelExport) -> Result<Report> {
 fn graph(trained: &Trained, options: &ModelExport) -> Result<(Graph, bool)> {
     let Trained { net, params, .. } = trained;
     let Description { mean, std, .. } = &trained.description;
-    if mean.len() != net.input[2] {
+    if trained.description.sound.is_some() {
         bail!(ConfigError(format!(
-            "{}: has {} means for images of {} channels",
-            options.checkpoint.display(),
-            mean.len(),
-            net.input[2]
+            "{}: is for sound; ONNX files of networks for pictures alone can be written, as log-mel \
+             spectrograms are made outside the network",
+            options.checkpoint.display()
         )));
     }
     let mut to = Exporter::new(params);
