@@ -14,7 +14,7 @@ const LIGHT: [usize; 4] = [1, 4, 5, 6];
 
 pub(super) const BANNER: &str =
     r##"font-size="18" font-weight="600" fill="#222" text-anchor="middle""##;
-const TITLE: &str = r##"font-size="15" font-weight="600" fill="#222" text-anchor="middle""##;
+const TITLE: &str = r##"font-weight="600" fill="#222" text-anchor="middle""##;
 const SUBTITLE: &str = r##"font-size="11" fill="#666" text-anchor="middle""##;
 /// A name beside a swatch.
 pub(super) const LEGEND: &str = r##"font-size="11" fill="#444""##;
@@ -136,9 +136,13 @@ impl Svg {
         self.0.push_str("</text>\n");
     }
 
-    /// The two lines at the top of a panel.
+    /// The two lines at the top of a panel. A long title, such as a loss with all its settings, is
+    /// written smaller.
     pub(super) fn heading(&mut self, width: f64, title: &str, subtitle: &str) {
-        self.text([width / 2.0, 14.0], TITLE, title);
+        // Semi-bold letters are about a tenth wider.
+        let fitting = width / text_width(title, 1.1);
+        let style = format!(r#"font-size="{}" {TITLE}"#, Px(fitting.clamp(7.0, 15.0)));
+        self.text([width / 2.0, 14.0], &style, title);
         if !subtitle.is_empty() {
             self.text([width / 2.0, 31.0], SUBTITLE, subtitle);
         }

@@ -535,3 +535,20 @@ fn fields_that_make_no_picture_are_errors() {
     let zero = [0.0; 6];
     check(&functions("", 1, &[Panel::Field(field(unit_grid(2, 3), &zero, &zero))]).unwrap());
 }
+
+#[test]
+fn a_long_title_is_written_smaller_and_fits() {
+    let size = |title: &str| {
+        let panel = Panel::Plane(Scatter {
+            title,
+            ..scatter(&[[0.0, 1.0], [1.0, 0.0]], &[0, 1])
+        });
+        let svg = grid("", 1, &[panel]).unwrap();
+        let line = svg.lines().find(|l| l.contains(&format!(">{title}<")));
+        let size = line.unwrap().split("font-size=\"").nth(1).unwrap();
+        size.split('"').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert_eq!(size("softmax"), 15.0);
+    let long = "so-softmax:lambda_p=16,lambda_n=4,m=0.3,one_sided=true";
+    assert!(size(long) < 10.0);
+}
