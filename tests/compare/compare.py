@@ -8,6 +8,10 @@ autograd. The table has the worst difference, relative to the largest element of
 same type; of networks from PyTorch in f64, with what PyTorch itself is off by in f32 beside it. Exit code 1 if one is
 beyond its bound.
 
+The gradient of a network jumps where an input of a ReLU is 0, and rounding decides on which side a close one falls. So each
+network is held against PyTorch on the images, of DRAWS drawn, that keep all those inputs farthest from 0 (`distance` in
+the table, in shares of the layer's root mean square): there the gradient is well-conditioned, and its bound can be tight.
+
 Needs torch, torchvision and safetensors. To compare an implementation of your own, add it to LOSSES or to NETWORKS.
 """
 
@@ -21,6 +25,7 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file, save_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "tests/golden"))
@@ -29,17 +34,20 @@ from imported import CifarResNet, value  # noqa: E402
 
 SAMPLES, CLASSES, DIM = 24, 10, 32
 
-# Beyond these a difference counts as a failure, unless PyTorch in f32 is a third as far from PyTorch in f64. In f32 the
-# gradient of a network with ReLUs has no tighter bound, here or in PyTorch: rounding that carries one of some hundred
-# thousand inputs over its kink changes the gradient of a small batch by percents. f64 shows that nothing else is behind it.
+DRAWS = 64
+
+# Beyond these a difference counts as a failure.
 BOUNDS = {
     ("loss and gradients", torch.float64): 1e-11,
     ("loss and gradients", torch.float32): 2e-5,
     ("output", torch.float64): 1e-10,
     ("output", torch.float32): 1e-3,
     ("gradients", torch.float64): 1e-9,
-    ("gradients", torch.float32): 0.2,
+    ("gradients", torch.float32): 1e-3,
 }
+# Where normalisation over sixteen values amplifies rounding until PyTorch's own f32 crosses a kink on every draw: twice
+# what PyTorch is off by.
+ILL_CONDITIONED = {("resnet50", "training: gradients")}
 
 # Losses: from the tensors `t` and the labels to the mean, written as in the papers.
 
@@ -150,11 +158,11 @@ LOSSES = {
 # in the file (True), or PyTorch's (False).
 
 NETWORKS = {
-    "resnet18": (lambda: torchvision.models.resnet18(num_classes=CLASSES), (8, 64, 64, 3), False),
-    "resnet50": (lambda: torchvision.models.resnet50(num_classes=CLASSES), (8, 64, 64, 3), False),
-    "resnet20": (lambda: CifarResNet(3), (8, 32, 32, 3), False),
-    "mobilefacenet": (lambda: MobileFaceNet(3, 4), (8, 48, 64, 3), True),
-    "osnet-x0.25": (lambda: OsNet([16, 64, 96, 128]), (8, 64, 32, 3), True),
+    "resnet18": (lambda: torchvision.models.resnet18(num_classes=CLASSES), (4, 32, 32, 3), False),
+    "resnet50": (lambda: torchvision.models.resnet50(num_classes=CLASSES), (4, 48, 48, 3), False),
+    "resnet20": (lambda: CifarResNet(3), (4, 16, 16, 3), False),
+    "mobilefacenet": (lambda: MobileFaceNet(3, 4), (4, 48, 64, 3), True),
+    "osnet-x0.25": (lambda: OsNet([16, 64, 96, 128]), (4, 64, 32, 3), True),
 }
 
 
@@ -191,7 +199,35 @@ def compare_loss(program, folder, spec, dtype):
     loss.backward()
     theirs = {"loss": loss.detach(), **{f"grad_{name}": x.grad for name, x in t.items()}}
     ours = load_file(folder / "out.safetensors")
-    return [("loss and gradients", *worst(ours, theirs), 0.0)]
+    return [("loss and gradients", *worst(ours, theirs), None, None)]
+
+
+class Kinks(TorchDispatchMode):
+    """How close the inputs of all ReLUs come to 0, in shares of their layer's root mean square."""
+
+    NAMES = {"aten.relu.default", "aten.relu_.default", "aten._prelu_kernel.default"}
+
+    def __init__(self):
+        super().__init__()
+        self.distance = float("inf")
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if str(function) in self.NAMES:
+            size = args[0].abs()
+            self.distance = min(self.distance, (size.min() / size.square().mean().sqrt()).item())
+        return function(*args, **(kwargs or {}))
+
+
+def well_conditioned(network, shape, training):
+    """Of DRAWS drawn batches of images, the one that stays farthest from all kinks, and how far that is."""
+    network = network.double().train(training)
+    best = (-1.0, None)
+    for seed in range(DRAWS):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad(), Kinks() as kinks:
+            network(x.double().permute(0, 3, 1, 2))
+        best = max(best, (kinks.distance, x), key=lambda draw: draw[0])
+    return best
 
 
 def hwio(tensor):
@@ -223,12 +259,15 @@ def compare_network(program, folder, name, dtype):
     there = hwio if own_layout else lambda tensor: tensor
     weights = {key: there(x).to(dtype).contiguous() for key, x in state.items() if x.is_floating_point()}
     save_file(weights, folder / "weights.safetensors")
-    x = torch.randn(shape, generator=torch.Generator().manual_seed(2)).to(dtype)
     y = torch.arange(shape[0]) % CLASSES
-    save_file({"input": x, "labels": y}, folder / "in.safetensors")
 
     rows = []
     for training in [False, True]:
+        network = build()
+        network.load_state_dict(state)
+        distance, x = well_conditioned(network, shape, training)
+        x = x.to(dtype)
+        save_file({"input": x, "labels": y}, folder / "in.safetensors")
         mode = ["--train"] if training else []
         files = ["--input", folder / "in.safetensors", "--output", folder / "out.safetensors"]
         run(program, "model", "eval", name, "--weights", folder / "weights.safetensors", *files, "--grad", *mode)
@@ -238,7 +277,7 @@ def compare_network(program, folder, name, dtype):
         title = "training" if training else "evaluation"
         for what, expected, found in zip(["output", "gradients"], exact, same):
             found = {key: found.get(key, tensor) for key, tensor in expected.items()}
-            rows.append((f"{title}: {what}", *worst(ours, expected), worst(found, expected)[1]))
+            rows.append((f"{title}: {what}", *worst(ours, expected), worst(found, expected)[1], distance))
     return rows
 
 
@@ -249,20 +288,23 @@ def main():
     options = parser.parse_args()
     kinds = [("loss", LOSSES, compare_loss), ("network", NETWORKS, compare_network)]
     failed = 0
-    print(f"{'':7} {'':42} {'type':8} {'what':22} {'worst':>8} {'PyTorch':>8}  of")
+    print(f"{'':7} {'':42} {'type':8} {'what':22} {'worst':>8} {'PyTorch':>8} {'distance':>8}  of")
     with tempfile.TemporaryDirectory() as folder:
         for kind, entries, compare in kinds:
             for name in entries:
                 if options.only and name.split(":")[0] not in options.only:
                     continue
                 for dtype in [torch.float64, torch.float32]:
-                    for what, tensor, gap, theirs in compare(options.program, Path(folder), name, dtype):
-                        good = gap <= max(BOUNDS[what.split(": ")[-1], dtype], 3 * theirs)
+                    for what, tensor, gap, *beside in compare(options.program, Path(folder), name, dtype):
+                        bound = BOUNDS[what.split(": ")[-1], dtype]
+                        if (name, what) in ILL_CONDITIONED and dtype == torch.float32:
+                            bound = 2 * beside[0]
+                        good = gap <= bound
                         failed += not good
                         verdict = "" if good else "  FAILED"
                         short = str(dtype).removeprefix("torch.")
-                        beside = f"{theirs:8.1e}" if theirs > 0 else 8 * " "
-                        row = f"{kind:7} {name:42} {short:8} {what:22} {gap:8.1e} {beside}  {tensor}{verdict}"
+                        more = " ".join(8 * " " if x is None else f"{x:8.1e}" for x in beside)
+                        row = f"{kind:7} {name:42} {short:8} {what:22} {gap:8.1e} {more}  {tensor}{verdict}"
                         print(row, flush=True)
     print(f"{failed} beyond their bounds")
     sys.exit(failed > 0)

@@ -296,6 +296,7 @@ mod tests {
 
     #[test]
     fn fewer_multiplications_give_the_same_convolution() {
+        let mut worst = [[0.0f64; 3]; 2];
         for g in geometries() {
             assert!(applies(&g) || g.padding[0] >= g.kernel[0]);
             let expected = all::<f64>(&g, false);
@@ -307,8 +308,13 @@ mod tests {
                     error(&single[i], &expected[i]),
                 );
                 assert!(exact < 1e-12, "{what} of {g:?}: {exact:.1e} in f64");
-                assert!(rounded < 1e-4, "{what} of {g:?}: {rounded:.1e} in f32");
+                assert!(rounded < 1e-5, "{what} of {g:?}: {rounded:.1e} in f32");
+                let worst = &mut worst[usize::from(g.kernel[0] == 5)][i];
+                *worst = worst.max(rounded);
             }
+        }
+        for (r, [y, dx, dw]) in [3, 5].into_iter().zip(worst) {
+            println!("{r}x{r}: worst relative error in f32: y {y:.1e}, dx {dx:.1e}, dw {dw:.1e}");
         }
     }
 }
