@@ -334,7 +334,10 @@ impl Raw {
 pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
     Ok(match format {
         Format::Manifest => Survey {
-            manifest: Manifest::read(root.join("manifest.csv"))?,
+            manifest: match root.is_file() {
+                true => Manifest::read(root)?,
+                false => Manifest::read(root.join("manifest.csv"))?,
+            },
             counts: Vec::new(),
             ignored: 0,
         },

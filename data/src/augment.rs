@@ -76,6 +76,19 @@ impl Default for Augment {
     }
 }
 
+/// Checks one setting of an augmentation.
+pub(crate) fn within(what: &str, value: f32, low: f32, high: f32, unit: &str) -> Result<()> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        format!("augmentation {what:?}"),
+        format!("a number from {low} to {high}{unit}"),
+        value,
+        "set it into this range",
+    ))
+}
+
 impl Augment {
     /// Images as they are.
     pub fn none() -> Self {
@@ -134,17 +147,6 @@ impl Augment {
     /// # Errors
     /// [`Error::Invalid`] that names the first setting out of range.
     pub fn check(&self) -> Result<()> {
-        let within = |what: &str, value: f32, low: f32, high: f32, unit: &str| {
-            if (low..=high).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::invalid(
-                format!("augmentation {what:?}"),
-                format!("a number from {low} to {high}{unit}"),
-                value,
-                "set it into this range",
-            ))
-        };
         if let Some(ResizedCrop { area, aspect }) = self.crop {
             within("crop.area.0", area.0, f32::MIN_POSITIVE, 1.0, "")?;
             within("crop.area.1", area.1, area.0, 1.0, "")?;

@@ -32,6 +32,26 @@ pub enum Unreadable {
     Skip,
 }
 
+impl Unreadable {
+    /// Reads `count` files on all threads. Returns the places of those that can be read, and why
+    /// the others cannot.
+    pub(crate) fn check(
+        self,
+        count: usize,
+        read: impl Fn(usize) -> Result<()> + Sync + Send,
+    ) -> Result<(Vec<usize>, Vec<Error>)> {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for (i, result) in par::map(count, read).into_iter().enumerate() {
+            match (result, self) {
+                (Ok(()), _) => good.push(i),
+                (Err(error), Unreadable::Refuse) => return Err(error),
+                (Err(error), Unreadable::Skip) => bad.push(error),
+            }
+        }
+        Ok((good, bad))
+    }
+}
+
 /// Labelled pictures in files, decoded in one shape when they are asked for.
 ///
 /// Cloning it and taking a [`subset`](FileSet::subset) share the list.
@@ -171,15 +191,7 @@ impl FileSet {
     /// # Errors
     /// With [`Unreadable::Refuse`], the first error in the order of the set.
     pub fn checked(&self, unreadable: Unreadable) -> Result<(FileSet, Vec<Error>)> {
-        let results = par::map(self.len(), |i| self.decode(i).map(|_| i));
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for result in results {
-            match (result, unreadable) {
-                (Ok(i), _) => good.push(i),
-                (Err(error), Unreadable::Refuse) => return Err(error),
-                (Err(error), Unreadable::Skip) => bad.push(error),
-            }
-        }
+        let (good, bad) = unreadable.check(self.len(), |i| self.decode(i).map(drop))?;
         Ok((self.subset(&good), bad))
     }
 

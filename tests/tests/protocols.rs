@@ -1,261 +1,20 @@
 //! Every layout and every protocol from end to end: a tiny data set is written, trained on for a
 //! few steps, judged, and judged again from its files with the same result.
 
-use hypersphere::cli::{Eval, EvalPart};
-use hypersphere::commands::eval;
+use hypersphere::cli::Eval;
 use hypersphere::config::{Config, ConfigError, Layers};
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
-use hypersphere::run_dir::{Environment, RunDir};
 use hypersphere::source::DataError;
-use hypersphere::trainer::{INTERRUPT, Interrupted, Part, Trainer};
-use serde_json::Value;
+use hypersphere::trainer::{Part, Trainer};
+use hypersphere_tests::layouts;
+use hypersphere_tests::runs::{judged, options, resumes_to_the_same_bits, start};
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 /// `INTERRUPT` belongs to the process, so trainings take turns.
 static TURN: Mutex<()> = Mutex::new(());
-
-/// A picture of 16 x 16 that belongs to `class` by its stripes and to nobody else by its noise.
-/// The content is told from the first bytes, so any name will do.
-fn picture(path: &Path, class: usize, number: usize, channels: usize) {
-    let kind = if channels == 1 { "P5" } else { "P6" };
-    let mut bytes = format!("{kind} 16 16 255\n").into_bytes();
-    let noise = |i: usize| (i * 7919 + class * 104_729 + number * 1_299_709) % 61;
-    for i in 0..256 * channels {
-        let (x, y, c) = (i / channels % 16, i / channels / 16, i % channels);
-        let stripe = ((x * (1 + class % 4) + y * (class / 4) + 5 * c) % 16) * 12;
-        bytes.push((stripe + noise(i)) as u8);
-    }
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, bytes).unwrap();
-}
-
-fn write(path: PathBuf, text: impl AsRef<[u8]>) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, text).unwrap();
-}
-
-/// `classes` folders with `each` images.
-fn folder(root: &Path, part: &str, classes: usize, each: usize) {
-    for class in 0..classes {
-        for i in 0..each {
-            picture(
-                &root.join(part).join(format!("class{class}/{i}.ppm")),
-                class,
-                i,
-                3,
-            );
-        }
-    }
-}
-
-fn omniglot(root: &Path) {
-    for (part, classes) in [("images_background", 0..8), ("images_evaluation", 8..12)] {
-        for class in classes {
-            for i in 0..6 {
-                let name = format!("{part}/Greek/character{class:02}/{class:04}_{i:02}.png");
-                picture(&root.join(name), class, i, 1);
-            }
-        }
-    }
-    for run in ["run01", "run02"] {
-        let mut list = String::new();
-        for item in 1..4 {
-            let [test, training] =
-                [("test/item", 7), ("training/class", 8)].map(|(stem, number)| {
-                    let name = format!("{run}/{stem}{item:02}.png");
-                    picture(&root.join("all_runs").join(&name), item + 8, number, 1);
-                    name
-                });
-            list += &format!("{test} {training}\n");
-        }
-        write(root.join(format!("all_runs/{run}/class_labels.txt")), list);
-    }
-}
-
-fn orl(root: &Path) {
-    for person in 1..=34 {
-        for i in 1..=3 {
-            picture(&root.join(format!("s{person}/{i}.pgm")), person, i, 1);
-        }
-    }
-}
-
-fn lfw(root: &Path) {
-    let mut pairs = String::from("2\t2\n");
-    for person in 0..4 {
-        for i in 1..=3 {
-            let name = format!("Name_{person}/Name_{person}_{i:04}.jpg");
-            picture(&root.join(name), 20 + person, i, 3);
-        }
-    }
-    for fold in 0..2 {
-        pairs += &format!("Name_{fold}\t1\t2\nName_{fold}\t1\t3\n");
-        pairs += "Name_0\t1\tName_2\t1\nName_1\t2\tName_3\t3\n";
-    }
-    write(root.join("pairs.txt"), pairs);
-}
-
-/// Identities seen by two cameras, three times each; `name` spells (identity, camera, number).
-fn reid(root: &Path, folders: [&str; 3], name: fn(usize, usize, usize) -> String) {
-    for id in 1..=12 {
-        let train = id <= 8;
-        for camera in 1..=2 {
-            for i in 0..3 {
-                let folder = match (train, i) {
-                    (true, _) => folders[0],
-                    (false, 0) => folders[1],
-                    (false, _) => folders[2],
-                };
-                let path = root.join(folder).join(name(id, camera, i));
-                picture(&path, id, camera * 8 + i, 3);
-            }
-        }
-    }
-}
-
-fn market_folders() -> [&'static str; 3] {
-    ["bounding_box_train", "query", "bounding_box_test"]
-}
-
-fn market(root: &Path) {
-    reid(root, market_folders(), |id, camera, i| {
-        format!("{id:04}_c{camera}s1_{i:06}_01.jpg")
-    });
-    // Junk and a distractor.
-    picture(
-        &root.join("bounding_box_test/-1_c1s1_000009_01.jpg"),
-        9,
-        50,
-        3,
-    );
-    picture(
-        &root.join("bounding_box_test/0000_c2s1_000009_01.jpg"),
-        3,
-        51,
-        3,
-    );
-}
-
-fn duke(root: &Path) {
-    reid(root, market_folders(), |id, camera, i| {
-        format!("{id:04}_c{camera}_f{i:07}.jpg")
-    });
-}
-
-fn cuhk03(root: &Path) {
-    reid(root, market_folders(), |id, camera, i| {
-        format!("{id:04}_c{camera}_1_{i:06}.png")
-    });
-}
-
-fn veri(root: &Path) {
-    let folders = ["image_train", "image_query", "image_test"];
-    reid(root, folders, |id, camera, i| {
-        format!("{id:04}_c{camera:03}_{i:08}_0.jpg")
-    });
-}
-
-fn vehicle_id(root: &Path) {
-    let (mut train, mut test) = (String::new(), String::new());
-    for id in 0..12 {
-        for i in 0..4 {
-            let image = 4 * id + i;
-            picture(&root.join(format!("image/{image:07}.jpg")), id, i, 3);
-            *(if id < 8 { &mut train } else { &mut test }) += &format!("{image:07} {id}\n");
-        }
-    }
-    write(root.join("train_test_split/train_list.txt"), train);
-    write(root.join("train_test_split/test_list_800.txt"), test);
-}
-
-fn cub(root: &Path) {
-    let (mut images, mut labels) = (String::new(), String::new());
-    let mut number = 0;
-    for class in (1..=8).chain(101..=104) {
-        for i in 0..5 {
-            number += 1;
-            let path = format!("{class:03}.Bird/{i}.jpg");
-            picture(&root.join("images").join(&path), class, i, 3);
-            images += &format!("{number} {path}\n");
-            labels += &format!("{number} {class}\n");
-        }
-    }
-    write(root.join("images.txt"), images);
-    write(root.join("image_class_labels.txt"), labels);
-}
-
-fn sop(root: &Path) {
-    for (list, classes) in [("Ebay_train.txt", 1..=8), ("Ebay_test.txt", 9..=12)] {
-        let mut text = String::from("image_id class_id super_class_id path\n");
-        for class in classes {
-            for i in 0..5 {
-                let path = format!("bicycle_final/{class}_{i}.JPG");
-                picture(&root.join(&path), class, i, 3);
-                text += &format!("{i} {class} 1 {path}\n");
-            }
-        }
-        write(root.join(list), text);
-    }
-}
-
-fn in_shop(root: &Path) {
-    let mut lines = Vec::new();
-    for item in 1..=12 {
-        for i in 0..5 {
-            let path = format!("img/WOMEN/id_{item:08}/{i}.jpg");
-            picture(&root.join(&path), item, i, 3);
-            let role = match (item <= 8, i) {
-                (true, _) => "train",
-                (false, 0) => "query",
-                (false, _) => "gallery",
-            };
-            lines.push(format!("{path} id_{item:08} {role}\n"));
-        }
-    }
-    let head = format!("{}\nimage_name item_id evaluation_status\n", lines.len());
-    write(
-        root.join("Eval/list_eval_partition.txt"),
-        head + &lines.concat(),
-    );
-}
-
-fn manifest(root: &Path) {
-    let mut text = String::from("path,label,split\n");
-    for class in 0..4 {
-        for i in 0..10 {
-            let path = format!("all/{class}_{i}.ppm");
-            picture(&root.join(&path), class, i, 3);
-            let split = ["train", "train", "train", "validation", "test"][i % 5];
-            text += &format!("{path},label {class},{split}\n");
-        }
-    }
-    write(root.join("manifest.csv"), text);
-}
-
-fn cifar10(root: &Path) {
-    for (file, count) in [
-        ("data_batch_1.bin", 40),
-        ("data_batch_2.bin", 40),
-        ("data_batch_3.bin", 10),
-        ("data_batch_4.bin", 10),
-        ("data_batch_5.bin", 10),
-        ("test_batch.bin", 20),
-    ] {
-        let record = |i: usize| {
-            let class = i % 10;
-            let pixel = move |p: usize| (p * (1 + class) % 199 + i % 50) as u8;
-            std::iter::once(class as u8).chain((0..3072).map(pixel))
-        };
-        write(
-            root.join(file),
-            (0..count).flat_map(record).collect::<Vec<u8>>(),
-        );
-    }
-}
 
 /// A layout, how it is written, and what is asked of it.
 struct Case {
@@ -284,8 +43,8 @@ const CASES: &[Case] = &[
     Case {
         format: "folder",
         write: |root| {
-            folder(root, "train", 4, 10);
-            folder(root, "test", 4, 3);
+            layouts::folder(root, "train", 4, 10);
+            layouts::folder(root, "test", 4, 3);
         },
         settings: &["data.size=[16]", "data.validation=8"],
         protocol: Protocol::Classify,
@@ -294,7 +53,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "cifar10",
-        write: cifar10,
+        write: layouts::cifar10,
         settings: &["data.validation=20"],
         protocol: Protocol::Classify,
         images: [90, 20, 20],
@@ -302,7 +61,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "manifest",
-        write: manifest,
+        write: layouts::manifest,
         settings: SMALL,
         protocol: Protocol::Classify,
         images: [24, 8, 8],
@@ -310,7 +69,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "omniglot",
-        write: omniglot,
+        write: layouts::omniglot,
         settings: SMALL,
         protocol: Protocol::Retrieve,
         // Twelve of the test images belong to the one-shot runs.
@@ -319,7 +78,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "orl",
-        write: orl,
+        write: layouts::orl,
         settings: SMALL,
         protocol: Protocol::Verify,
         images: [84, 6, 12],
@@ -327,7 +86,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "market1501",
-        write: market,
+        write: layouts::market,
         settings: SMALL,
         protocol: Protocol::Reid,
         images: [36, 12, 26],
@@ -335,7 +94,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "duke",
-        write: duke,
+        write: layouts::duke,
         settings: SMALL,
         protocol: Protocol::Reid,
         images: [36, 12, 24],
@@ -343,7 +102,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "cuhk03-labeled",
-        write: cuhk03,
+        write: layouts::cuhk03,
         settings: SMALL,
         protocol: Protocol::Reid,
         images: [36, 12, 24],
@@ -351,7 +110,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "veri776",
-        write: veri,
+        write: layouts::veri,
         settings: SMALL,
         protocol: Protocol::Reid,
         images: [36, 12, 24],
@@ -359,7 +118,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "vehicleid",
-        write: vehicle_id,
+        write: layouts::vehicle_id,
         settings: SMALL,
         protocol: Protocol::Reid,
         images: [24, 8, 16],
@@ -367,7 +126,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "cub",
-        write: cub,
+        write: layouts::cub,
         settings: SMALL,
         protocol: Protocol::Retrieve,
         images: [30, 10, 20],
@@ -375,7 +134,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "sop",
-        write: sop,
+        write: layouts::sop,
         settings: SMALL,
         protocol: Protocol::Retrieve,
         images: [30, 10, 20],
@@ -383,7 +142,7 @@ const CASES: &[Case] = &[
     },
     Case {
         format: "in-shop",
-        write: in_shop,
+        write: layouts::in_shop,
         settings: SMALL,
         protocol: Protocol::Retrieve,
         images: [30, 10, 20],
@@ -410,41 +169,6 @@ fn config(root: &Path, format: &str, settings: &[&str]) -> Config {
         layers.add_assignment(setting).unwrap();
     }
     layers.resolve().unwrap()
-}
-
-fn start(run: &Path, config: &Config) -> (RunDir, Trainer) {
-    let environment = Environment::here(config.seed, String::new());
-    let trainer = Trainer::new(config.clone()).unwrap();
-    (
-        RunDir::create(Some(run), config, &environment).unwrap(),
-        trainer,
-    )
-}
-
-fn judge_again(run: &Path, options: Eval) -> Value {
-    let output = run.join("again.json");
-    eval::run(&Eval {
-        output: Some(output.clone()),
-        ..options
-    })
-    .unwrap();
-    let text = fs::read_to_string(output).unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()["figures"].clone()
-}
-
-fn options(what: PathBuf) -> Eval {
-    Eval {
-        what,
-        data: None,
-        format: None,
-        protocol: None,
-        part: EvalPart::Test,
-        best: false,
-        flip: false,
-        rerank: false,
-        threads: None,
-        output: None,
-    }
 }
 
 #[test]
@@ -484,7 +208,7 @@ fn every_layout_trains_and_its_protocol_judges_it() {
             );
         }
         // The weights in the file, on data read anew, find the same to the last bit.
-        let again = judge_again(&out, options(out.clone()));
+        let again = judged(options(out.clone()));
         assert_eq!(
             again,
             serde_json::to_value(&test.figures).unwrap(),
@@ -494,15 +218,12 @@ fn every_layout_trains_and_its_protocol_judges_it() {
         // And so does the file without its run, on a folder whose layout it has to recognise.
         let lonely = folder.path().join("lonely.safetensors");
         fs::copy(run.last_weights(), &lonely).unwrap();
-        let again = judge_again(
-            &out,
-            Eval {
-                data: Some(data),
-                protocol: Some(case.protocol),
-                format: (case.format == "folder").then(|| case.format.into()),
-                ..options(lonely)
-            },
-        );
+        let again = judged(Eval {
+            data: Some(data),
+            protocol: Some(case.protocol),
+            format: (case.format == "folder").then(|| case.format.into()),
+            ..options(lonely)
+        });
         assert_eq!(
             again,
             serde_json::to_value(&test.figures).unwrap(),
@@ -517,8 +238,8 @@ fn faces_are_trained_on_one_set_and_verified_on_another() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let [faces, test, out] = ["faces", "lfw", "run"].map(|name| folder.path().join(name));
-    self::folder(&faces, "", 8, 5);
-    lfw(&test);
+    layouts::folder(&faces, "", 8, 5);
+    layouts::lfw(&test);
     let lfw = format!(
         "data.test={{folder={:?},format=\"lfw\"}}",
         test.display().to_string()
@@ -542,7 +263,7 @@ fn a_run_of_pxk_batches_resumes_to_the_same_bits() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    market(&data);
+    layouts::market(&data);
     let settings = [
         "epochs=2",
         "data.size=[16,16]",
@@ -556,24 +277,7 @@ fn a_run_of_pxk_batches_resumes_to_the_same_bits() {
     ];
     let config = config(&data, "market1501", &settings);
     assert_eq!(config.batch, 6);
-    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
-    let (mut run, mut trainer) = start(&whole, &config);
-    assert!(trainer.steps() >= 8, "{}", trainer.steps());
-    trainer.train(&mut run, Style::None).unwrap();
-
-    let (mut run, mut trainer) = start(&pieces, &config);
-    for step in 1..=trainer.steps() {
-        INTERRUPT.store(true, Ordering::Relaxed);
-        let error = trainer.train(&mut run, Style::None).err();
-        INTERRUPT.store(false, Ordering::Relaxed);
-        assert!(error.expect("an interruption").is::<Interrupted>());
-        run = RunDir::open(&pieces).unwrap();
-        trainer = Trainer::resume(config.clone(), &run).unwrap();
-        assert_eq!(trainer.step_count(), step);
-    }
-    trainer.train(&mut run, Style::None).unwrap();
-    let weights = |run: &Path| fs::read(run.join("ckpt/last.safetensors")).unwrap();
-    assert!(weights(&whole) == weights(&pieces));
+    assert!(resumes_to_the_same_bits(folder.path(), &config) >= 8);
 }
 
 #[test]
@@ -581,8 +285,8 @@ fn files_that_are_decoded_on_demand_give_the_same_weights_as_memory() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    self::folder(&data, "train", 4, 10);
-    self::folder(&data, "test", 4, 3);
+    layouts::folder(&data, "train", 4, 10);
+    layouts::folder(&data, "test", 4, 3);
     let weights = [0, 100].map(|megabytes| {
         let out = folder.path().join(megabytes.to_string());
         let memory = format!("data.memory={megabytes}");
@@ -606,7 +310,7 @@ fn a_network_begins_with_the_weights_of_another_run() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     let [data, out] = ["data", "run"].map(|name| folder.path().join(name));
-    cub(&data);
+    layouts::cub(&data);
     let first = config(&data, "cub", SMALL);
     let (mut run, mut trainer) = start(&out, &first);
     trainer.train(&mut run, Style::None).unwrap();
@@ -634,7 +338,7 @@ fn a_network_begins_with_the_weights_of_another_run() {
 fn mistakes_are_told_apart_and_explained() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    cub(&data);
+    layouts::cub(&data);
     let message = |format: &str, settings: &[&str]| {
         let error = Trainer::new(config(&data, format, settings))
             .err()
@@ -698,7 +402,7 @@ fn mistakes_are_told_apart_and_explained() {
     );
     // Only something to test on.
     let faces = folder.path().join("lfw");
-    lfw(&faces);
+    layouts::lfw(&faces);
     let error = Trainer::new(config(&faces, "lfw", SMALL)).err().unwrap();
     assert!(
         error.is::<ConfigError>() && error.to_string().contains("[data.test]"),
@@ -710,8 +414,8 @@ fn mistakes_are_told_apart_and_explained() {
 fn unreadable_files_are_refused_or_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    cub(&data);
-    write(data.join("images/001.Bird/0.jpg"), "no picture");
+    layouts::cub(&data);
+    layouts::write(data.join("images/001.Bird/0.jpg"), "no picture");
     let error = Trainer::new(config(&data, "cub", SMALL)).err().unwrap();
     assert!(error.to_string().contains("001.Bird/0.jpg"), "{error}");
     let skip = [SMALL, &["data.unreadable=skip"]].concat();

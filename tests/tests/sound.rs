@@ -2,18 +2,15 @@
 //! judged, judged again from its files, and resumed to the same bits.
 
 use hypersphere::choose::choose;
-use hypersphere::cli::{Eval, EvalPart};
-use hypersphere::commands::eval;
+use hypersphere::cli::Eval;
 use hypersphere::config::{Config, ConfigError, Layers};
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
-use hypersphere::run_dir::{Environment, RunDir};
-use hypersphere::trainer::{INTERRUPT, Interrupted, Part, Trainer};
-use serde_json::Value;
+use hypersphere::trainer::{Part, Trainer};
+use hypersphere_tests::runs::{judged, options, resumes_to_the_same_bits, start};
 use std::f64::consts::TAU;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::path::Path;
 
 /// A WAV file of 16 bits at 8 kHz: a tone that belongs to the digit, a little off.
 fn recording(path: &Path, digit: usize, number: usize) {
@@ -68,34 +65,10 @@ fn config(root: &Path, settings: &[&str]) -> Config {
     layers(root, settings).resolve().unwrap()
 }
 
-fn start(run: &Path, config: &Config) -> (RunDir, Trainer) {
-    let environment = Environment::here(config.seed, String::new());
-    let run = RunDir::create(Some(run), config, &environment).unwrap();
-    (run, Trainer::new(config.clone()).unwrap())
-}
-
-fn judge_again(what: PathBuf, data: Option<PathBuf>, output: &Path) -> Value {
-    let options = Eval {
-        what,
-        data,
-        format: None,
-        protocol: None,
-        part: EvalPart::Test,
-        best: false,
-        flip: false,
-        rerank: false,
-        threads: None,
-        output: Some(output.to_path_buf()),
-    };
-    eval::run(&options).unwrap();
-    let text = fs::read_to_string(output).unwrap();
-    serde_json::from_str::<Value>(&text).unwrap()["figures"].clone()
-}
-
 #[test]
 fn spoken_digits_are_trained_judged_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let [data, whole, pieces] = ["data", "whole", "pieces"].map(|name| folder.path().join(name));
+    let [data, whole] = ["data", "run"].map(|name| folder.path().join(name));
     fsdd(&data);
     let noise = "data.augment={preset=\"speech\",noise=0.5,mixup=0.2}";
     let config = config(&data, &[noise]);
@@ -114,25 +87,16 @@ fn spoken_digits_are_trained_judged_and_resumed() {
     // The weights judge the files as the run did; alone, too, by what they say of their features,
     // which are not the usual ones.
     let found = serde_json::to_value(&test.figures).unwrap();
-    let output = folder.path().join("again.json");
-    assert_eq!(judge_again(whole.clone(), None, &output), found);
+    assert_eq!(judged(options(whole.clone())), found);
     let lonely = folder.path().join("lonely.safetensors");
     fs::copy(run.last_weights(), &lonely).unwrap();
-    assert_eq!(judge_again(lonely, Some(data.clone()), &output), found);
+    let alone = Eval {
+        data: Some(data),
+        ..options(lonely)
+    };
+    assert_eq!(judged(alone), found);
 
-    let (mut run, mut trainer) = start(&pieces, &config);
-    for step in 1..=trainer.steps() {
-        INTERRUPT.store(true, Ordering::Relaxed);
-        let error = trainer.train(&mut run, Style::None).err();
-        INTERRUPT.store(false, Ordering::Relaxed);
-        assert!(error.expect("an interruption").is::<Interrupted>());
-        run = RunDir::open(&pieces).unwrap();
-        trainer = Trainer::resume(config.clone(), &run).unwrap();
-        assert_eq!(trainer.step_count(), step);
-    }
-    trainer.train(&mut run, Style::None).unwrap();
-    let weights = |run: &Path| fs::read(run.join("ckpt/last.safetensors")).unwrap();
-    assert!(weights(&whole) == weights(&pieces));
+    resumes_to_the_same_bits(folder.path(), &config);
 }
 
 #[test]

@@ -74,7 +74,7 @@ fn configuration(options: &Train) -> Result<Option<Config>> {
                     .into()
             ));
         }
-        (Some(recipe), _) if is_folder(recipe) => {
+        (Some(recipe), _) if is_path(recipe) => {
             let Choice { layers, reasons } = choose(Path::new(recipe))?;
             if options.progress.unwrap_or_else(Style::fitting) != Style::None {
                 reasons.iter().for_each(|line| eprintln!("chosen  {line}"));
@@ -92,9 +92,9 @@ fn configuration(options: &Train) -> Result<Option<Config>> {
 }
 
 /// Whether this is a path and no recipe's name: the folder `mnist/` is, `mnist` is not.
-fn is_folder(recipe: &str) -> bool {
+fn is_path(recipe: &str) -> bool {
     let known = RECIPES.iter().any(|r| r.name == recipe);
-    recipe.contains(std::path::MAIN_SEPARATOR) || !known && Path::new(recipe).is_dir()
+    recipe.contains(std::path::MAIN_SEPARATOR) || !known && Path::new(recipe).exists()
 }
 
 fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {

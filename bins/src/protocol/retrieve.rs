@@ -5,7 +5,7 @@ use crate::figures::Figures;
 use crate::source::{Items, OneShot};
 use anyhow::Result;
 use data::metrics::rerank::Rerank;
-use data::metrics::retrieval::{Identities, Rule, Ties, evaluate};
+use data::metrics::retrieval::{Identities, Retrieved, Rule, Ties, evaluate};
 use data::metrics::scores::{Embeddings, Pairwise, Scores, Similarity};
 
 /// See [`Protocol::summary`](super::Protocol::summary).
@@ -65,6 +65,17 @@ impl Question {
             runs: Vec::new(),
         }
     }
+
+    /// The gallery in the order of the scores, for each query.
+    fn ranked(
+        &self,
+        scores: &impl Scores,
+        queries: &[i64],
+        gallery: &[i64],
+    ) -> data::Result<Retrieved> {
+        let [queries, gallery] = [queries, gallery].map(Identities::without_cameras);
+        evaluate(scores, queries, gallery, self.rule, Ties::Stable)
+    }
 }
 
 /// Recall@K and its kin.
@@ -75,13 +86,7 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
     let [queries, gallery] = [&question.queries, &question.gallery].map(|at| chosen(found, at));
     let scores = Pairwise::new(queries.rows()?, gallery.rows()?, Similarity::Cosine)?;
     let [ids, others] = [&queries, &gallery].map(|side| side.ids());
-    let retrieved = evaluate(
-        &scores,
-        Identities::without_cameras(&ids),
-        Identities::without_cameras(&others),
-        question.rule,
-        Ties::Stable,
-    )?;
+    let retrieved = question.ranked(&scores, &ids, &others)?;
     let judged = match question.rule {
         Rule::LeaveOneOut => gallery.labels.len(),
         _ => queries.labels.len() + gallery.labels.len(),
@@ -101,13 +106,7 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
     }
     if effort.rerank && question.rule == Rule::Everything {
         let scores = Rerank::default().apply(&scores)?;
-        let again = evaluate(
-            &scores,
-            Identities::without_cameras(&ids),
-            Identities::without_cameras(&others),
-            question.rule,
-            Ties::Stable,
-        )?;
+        let again = question.ranked(&scores, &ids, &others)?;
         figures.push("reranked_rank_1", again.recall_at(1));
         figures.push("reranked_map", again.mean_ap());
     }

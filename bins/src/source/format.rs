@@ -20,6 +20,7 @@ pub enum Format {
     Orl,
     Lfw,
     Market1501,
+    #[serde(alias = "dukemtmc")]
     Duke,
     Cuhk03Labeled,
     Cuhk03Detected,
@@ -31,6 +32,7 @@ pub enum Format {
     #[serde(rename = "vehicleid-2400")]
     Vehicleid2400,
     Cub,
+    #[serde(alias = "cars196")]
     Cars,
     Sop,
     #[serde(alias = "inshop")]
@@ -116,7 +118,7 @@ formats! {
     Cub "cub" Retrieve Some([224, 224]), 3,
         "images.txt, image_class_labels.txt and images/NNN.Name/*.jpg, as in CUB_200_2011";
     Cars "cars" Retrieve Some([224, 224]), 3,
-        "cars_annos.mat and car_ims/000001.jpg …";
+        "cars_annos.mat and car_ims/000001.jpg …, or names.csv, anno_train.csv and anno_test.csv with car_data/";
     Sop "sop" Retrieve Some([224, 224]), 3,
         "Ebay_train.txt, Ebay_test.txt and the folders they name, as in Stanford_Online_Products";
     InShop "in-shop" Retrieve Some([224, 224]), 3,
@@ -164,7 +166,9 @@ mod tests {
         let known = error.split('`').skip(3).step_by(2);
         let aliases = [
             "idx",
+            "dukemtmc",
             "vehicleid-800",
+            "cars196",
             "inshop",
             "urbansound8k",
             "speech-commands-35",

@@ -136,6 +136,14 @@ impl Part {
     }
 }
 
+/// What can be read; `notes` are told of the rest.
+pub(super) fn noted<S>((readable, left_out): (S, Vec<data::Error>), notes: &mut Vec<String>) -> S {
+    if let Some(first) = left_out.first() {
+        notes.push(format!("{} files left out: {first}", left_out.len()));
+    }
+    readable
+}
+
 /// How files are to be read.
 pub struct Reader<'a> {
     /// The settings.
@@ -164,11 +172,7 @@ impl Reader<'_> {
         let frame = data.centre.map_or(Frame::Stretch, Frame::Centre);
         let mut files = FileSet::new(manifest, &indices, self.shape, frame)?;
         if data.unreadable == Unreadable::Skip {
-            let (readable, left_out) = files.checked(data::Unreadable::Skip)?;
-            if let Some(first) = left_out.first() {
-                notes.push(format!("{} files left out: {first}", left_out.len()));
-            }
-            files = readable;
+            files = noted(files.checked(data::Unreadable::Skip)?, notes);
         }
         let entry = |i: usize| &manifest.entries[files.origin(i)];
         let all = 0..files.len();

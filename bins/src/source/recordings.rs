@@ -1,6 +1,6 @@
 //! Recordings as examples: the spectrograms of files that a manifest lists.
 
-use super::pictures::{Content, Part};
+use super::pictures::{Content, Part, noted};
 use super::{Format, Marks};
 use crate::config::{Config, Sound, Unreadable};
 use anyhow::Result;
@@ -38,11 +38,7 @@ impl Reader<'_> {
         let data = &self.config.data;
         let mut recordings = Recordings::new(manifest, &indices, self.sound.rate)?;
         if data.unreadable == Unreadable::Skip {
-            let (readable, left_out) = recordings.checked(data::Unreadable::Skip)?;
-            if let Some(first) = left_out.first() {
-                notes.push(format!("{} files left out: {first}", left_out.len()));
-            }
-            recordings = readable;
+            recordings = noted(recordings.checked(data::Unreadable::Skip)?, notes);
         }
         // The samples, or where nothing varies what the spectrograms take, which is less.
         let seconds = recordings.len() as f64 * self.sound.seconds;

@@ -1,5 +1,6 @@
 //! Random variations of recordings and of their spectrograms.
 
+use crate::augment::within;
 use crate::error::{Error, Result};
 use engine::rng::{Key, Rng};
 use std::sync::Arc;
@@ -110,17 +111,6 @@ impl Augment {
     /// # Errors
     /// [`Error::Invalid`] that names the first setting out of range.
     pub fn check(&self) -> Result<()> {
-        let within = |what: &str, value: f32, low: f32, high: f32, unit: &str| {
-            if (low..=high).contains(&value) {
-                return Ok(());
-            }
-            Err(Error::invalid(
-                format!("augmentation {what:?}"),
-                format!("a number from {low} to {high}{unit}"),
-                value,
-                "set it into this range",
-            ))
-        };
         within("shift", self.shift, 0.0, 3600.0, " s")?;
         within("gain", self.gain, 0.0, 100.0, " dB")?;
         within("time.count", self.time.count as f32, 0.0, 100.0, "")?;

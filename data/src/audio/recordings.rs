@@ -189,15 +189,7 @@ impl Recordings {
     /// # Errors
     /// With [`Unreadable::Refuse`], the first error in the order of the set.
     pub fn checked(&self, unreadable: Unreadable) -> Result<(Recordings, Vec<Error>)> {
-        let results = par::map(self.len(), |i| self.samples(i).map(|_| i));
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for result in results {
-            match (result, unreadable) {
-                (Ok(i), _) => good.push(i),
-                (Err(error), Unreadable::Refuse) => return Err(error),
-                (Err(error), Unreadable::Skip) => bad.push(error),
-            }
-        }
+        let (good, bad) = unreadable.check(self.len(), |i| self.samples(i).map(drop))?;
         Ok((self.subset(&good), bad))
     }
 

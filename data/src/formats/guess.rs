@@ -547,11 +547,16 @@ impl<'a> Look<'a> {
         (seen > 0).then(|| vec![sign.to_string()])
     }
 
-    /// Folders of which the first has an image, at whatever depth.
+    /// Folders of which one of the first has an image, at whatever depth.
     fn with_images(&self) -> Option<Vec<String>> {
-        let first = self.subfolders.first()?;
-        let found = list::images(self.root, first, true).ok()?;
-        let image = found.images.first()?;
+        let image = self
+            .subfolders
+            .iter()
+            .take(Self::SAMPLE)
+            .find_map(|folder| {
+                let found = list::images(self.root, folder, true).ok()?;
+                found.images.into_iter().next()
+            })?;
         let others = self.subfolders.len() - 1;
         Some(vec![format!(
             "images in folders, such as {image}, and {others} more folders"
@@ -571,11 +576,19 @@ impl<'a> Look<'a> {
         if let Some(image) = image {
             found = format!("{found}, with images like {image}");
         }
+        let is_archive = |name: &&String| {
+            let kinds = [".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"];
+            kinds.iter().any(|kind| name.ends_with(kind))
+        };
+        let help = match self.names.iter().find(is_archive) {
+            Some(archive) => format!("unpack {archive}, and name the folder it made"),
+            None => "name the folder that directly holds them, or state the format".into(),
+        };
         Error::invalid(
             format!("data in {}", self.root.display()),
             "the files of a known data set, or a folder of images for each class",
             found,
-            "name the folder that directly holds them, or state the format",
+            help,
         )
     }
 }

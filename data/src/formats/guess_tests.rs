@@ -166,6 +166,10 @@ fn names_of_no_layout_are_shown_and_not_taken_for_classes() {
             "{message}"
         );
     }
+    let message = guess(folder(&["images.tar.gz"]).path())
+        .unwrap_err()
+        .to_string();
+    assert!(message.contains("unpack images.tar.gz"), "{message}");
     assert!(
         guess("no/such")
             .unwrap_err()

@@ -1,0 +1,74 @@
+//! Training runs of tests: started, judged anew, and interrupted wherever possible.
+
+use hypersphere::cli::{Eval, EvalPart};
+use hypersphere::commands::eval;
+use hypersphere::config::Config;
+use hypersphere::progress::Style;
+use hypersphere::run_dir::{Environment, RunDir};
+use hypersphere::trainer::{INTERRUPT, Interrupted, Trainer};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+/// A run directory and its trainer, before the first step.
+pub fn start(run: &Path, config: &Config) -> (RunDir, Trainer) {
+    let environment = Environment::here(config.seed, String::new());
+    let run = RunDir::create(Some(run), config, &environment).unwrap();
+    (run, Trainer::new(config.clone()).unwrap())
+}
+
+/// `eval` of a run or a checkpoint without any option.
+pub fn options(what: PathBuf) -> Eval {
+    Eval {
+        what,
+        data: None,
+        format: None,
+        protocol: None,
+        part: EvalPart::Test,
+        best: false,
+        flip: false,
+        rerank: false,
+        threads: None,
+        output: None,
+    }
+}
+
+/// The figures that `eval` writes.
+pub fn judged(options: Eval) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("figures.json");
+    let options = Eval {
+        output: Some(output.clone()),
+        ..options
+    };
+    eval::run(&options).unwrap();
+    let text = fs::read_to_string(output).unwrap();
+    serde_json::from_str::<Value>(&text).unwrap()["figures"].clone()
+}
+
+/// Trains once as a whole and once interrupted after every step, both in `folder`, and asserts
+/// that the weights have the same bits. Returns the number of steps.
+///
+/// Interruptions belong to the process: nothing else may train in it meanwhile.
+pub fn resumes_to_the_same_bits(folder: &Path, config: &Config) -> u64 {
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.join(name));
+    let (mut run, mut trainer) = start(&whole, config);
+    trainer.train(&mut run, Style::None).unwrap();
+
+    let (mut run, mut trainer) = start(&pieces, config);
+    let steps = trainer.steps();
+    for step in 1..=steps {
+        INTERRUPT.store(true, Ordering::Relaxed);
+        let error = trainer.train(&mut run, Style::None).err();
+        INTERRUPT.store(false, Ordering::Relaxed);
+        assert!(error.expect("an interruption").is::<Interrupted>());
+        run = RunDir::open(&pieces).unwrap();
+        trainer = Trainer::resume(config.clone(), &run).unwrap();
+        assert_eq!(trainer.step_count(), step);
+    }
+    trainer.train(&mut run, Style::None).unwrap();
+    let weights = |run: &Path| fs::read(run.join("ckpt/last.safetensors")).unwrap();
+    assert!(weights(&whole) == weights(&pieces), "a resumed run differs");
+    steps
+}
