@@ -10,7 +10,7 @@ use data::Loader;
 use data::metrics::Confusion;
 use engine::{Params, Tensor, Var};
 use losses::Criterion;
-use nn::{Backbone, Module, Pass};
+use nn::{Backbone, Pass};
 
 /// What was found, with what pictures are drawn from.
 pub struct Evaluation {
@@ -98,11 +98,13 @@ impl Model<'_> {
             let batch = batch?;
             let mut pass = Pass::eval(self.params);
             let images = Tensor::new(batch.shape, &batch.images);
-            let mut embeddings = self.net.forward(&mut pass, &Var::constant(images));
+            let features = self.net.features(&mut pass, &Var::constant(images));
+            let (mut embeddings, mut before) = (features.embedding, features.before_neck);
             if embedding.flip {
                 let mirrored = Var::constant(mirrored(batch.shape, &batch.images));
-                let other = self.net.forward(&mut pass, &mirrored);
-                embeddings = (embeddings + other) * 0.5;
+                let other = self.net.features(&mut pass, &mirrored);
+                embeddings = (embeddings + other.embedding) * 0.5;
+                before = before.zip(other.before_neck).map(|(a, b)| (a + b) * 0.5);
             }
             found
                 .embeddings
@@ -111,9 +113,12 @@ impl Model<'_> {
             let (Some(known), Some(weights)) = (&mut found.known, &weights) else {
                 continue;
             };
-            let outcome = self
-                .criterion
-                .forward(&mut pass, &embeddings, &batch.labels)?;
+            let outcome = self.criterion.forward_around_neck(
+                &mut pass,
+                before.as_ref(),
+                &embeddings,
+                &batch.labels,
+            )?;
             known.loss += batch.len() as f64 * f64::from(outcome.loss.value().item());
             if let Some(logits) = &outcome.logits {
                 known.logits.extend_from_slice(logits.data());

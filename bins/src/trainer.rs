@@ -16,7 +16,7 @@ use data::{Batch, metrics};
 use engine::rng::Key;
 use engine::{Params, Tensor, Var};
 use losses::{Criterion, Spec};
-use nn::{Backbone, Checkpoint, Ema, Metadata, Module, Optimizer, Pass, Scope};
+use nn::{Backbone, Checkpoint, Ema, Metadata, Optimizer, Pass, Scope};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -356,9 +356,10 @@ impl Trainer {
         let outcome = {
             let mut pass = Pass::train(&self.params, self.key.at(step));
             let images = Var::constant(Tensor::new(batch.shape, &batch.images));
-            let embeddings = self.net.forward(&mut pass, &images);
+            let found = self.net.features(&mut pass, &images);
             let of = |labels: &[usize], pass: &mut Pass<'_, f32>| {
-                self.criterion.forward(pass, &embeddings, labels)
+                let before = found.before_neck.as_ref();
+                (self.criterion).forward_around_neck(pass, before, &found.embedding, labels)
             };
             let mut outcome = of(&batch.labels, &mut pass)?;
             if let Some(mixed) = &batch.mixed {

@@ -10,6 +10,7 @@ use engine::gradcheck::{Gen, Report, check_function};
 use engine::rng::Key;
 use engine::{Tensor, Var};
 use std::collections::BTreeMap;
+use std::iter::repeat;
 use std::rc::Rc;
 
 /// A loss whose gradient is checked, with its settings.
@@ -229,7 +230,7 @@ impl Check {
                 watch: None,
             };
             let batch = Batch::new(&inputs[0], &labels, &setting).expect("shapes fit");
-            total(&parts(&losses, &batch).expect("shapes and labels fit"))
+            total(&parts(&losses, repeat(&batch)).expect("shapes and labels fit"))
         })
     }
 

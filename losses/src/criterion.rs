@@ -163,6 +163,22 @@ impl<T: Float> Criterion<T> {
         embeddings: &Var<T>,
         labels: &[usize],
     ) -> Result<Outcome<T>> {
+        self.forward_around_neck(pass, None, embeddings, labels)
+    }
+
+    /// The same for a network whose last layer is a neck: losses of samples among themselves (see
+    /// [`Family::is_of_samples`](crate::Family::is_of_samples)) are those of the features `before`
+    /// it, `[N, D]`.
+    ///
+    /// # Errors
+    /// Those of [`forward`](Criterion::forward).
+    pub fn forward_around_neck(
+        &self,
+        pass: &mut Pass<'_, T>,
+        before: Option<&Var<T>>,
+        embeddings: &Var<T>,
+        labels: &[usize],
+    ) -> Result<Outcome<T>> {
         if let Some(position) = labels.iter().position(|&y| y >= self.classes) {
             return Err(Error::Label {
                 position,
@@ -178,7 +194,13 @@ impl<T: Float> Criterion<T> {
             watch: None,
         };
         let batch = Batch::new(embeddings, labels, &setting)?;
-        let parts = parts(&self.losses, &batch)?;
+        let before = before.map(|features| Batch::new(features, labels, &setting));
+        let before = before.transpose()?;
+        let sides = self.spec.terms().iter().map(|term| match &before {
+            Some(before) if term.info().family.is_of_samples() => before,
+            _ => &batch,
+        });
+        let parts = parts(&self.losses, sides)?;
         let terms = parts.iter().map(|part| TermValue {
             name: part.name,
             weight: part.weight,
@@ -193,7 +215,7 @@ impl<T: Float> Criterion<T> {
             terms: terms.collect(),
             logits: logits.map(|logits| logits.value().clone()),
         };
-        for (name, value) in batch.renewed.take() {
+        for (name, value) in before.iter().chain([&batch]).flat_map(|b| b.renewed.take()) {
             if let Some((_, Handle::State(id))) = self.owned.iter().find(|(n, _)| *n == name) {
                 pass.params().set_buffer(*id, value);
             }
@@ -271,13 +293,13 @@ pub(crate) fn build<T: Float>(spec: &Spec) -> Vec<(f64, Box<dyn AnyLoss<T>>)> {
         .collect()
 }
 
-/// The parts of all losses, each with its weight in the whole.
-pub(crate) fn parts<T: Float>(
+/// The parts of all losses, each of its batch and with its weight in the whole.
+pub(crate) fn parts<'a, T: Float>(
     losses: &[(f64, Box<dyn AnyLoss<T>>)],
-    batch: &Batch<'_, T>,
+    batches: impl IntoIterator<Item = &'a Batch<'a, T>>,
 ) -> Result<Vec<Part<T>>> {
     let mut all = Vec::new();
-    for (weight, loss) in losses {
+    for ((weight, loss), batch) in losses.iter().zip(batches) {
         for part in loss.forward(batch)? {
             let weight = weight * part.weight;
             all.push(Part { weight, ..part });

@@ -10,6 +10,7 @@ use crate::spec::Spec;
 use engine::rng::Key;
 use engine::{Float, Shape, Tensor, Var};
 use std::collections::BTreeMap;
+use std::iter::repeat;
 use std::rc::Rc;
 
 /// Tensors with names, as in a file.
@@ -100,7 +101,7 @@ pub fn evaluate<T: Float>(spec: &Spec, inputs: &Tensors<T>, labels: &[i64]) -> R
         watch: None,
     };
     let batch = Batch::new(&embeddings, &labels, &setting)?;
-    let parts = parts(&losses, &batch)?;
+    let parts = parts(&losses, repeat(&batch))?;
     let loss = total(&parts);
 
     let mut out = Tensors::new();

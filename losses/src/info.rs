@@ -62,6 +62,13 @@ impl fmt::Display for Family {
 }
 
 impl Family {
+    /// Whether samples are compared with each other, or with averages of them, rather than with
+    /// learned class weights: what a network with a neck trains before it. SML is not among them:
+    /// it is defined on the hypersphere that the class weights are on.
+    pub fn is_of_samples(self) -> bool {
+        matches!(self, Family::Center | Family::Pair)
+    }
+
     /// What losses of the family compare.
     pub fn about(self) -> &'static str {
         match self {

@@ -250,6 +250,32 @@ fn the_sum_is_made_of_its_terms() {
 }
 
 /// The prediction is the largest cosine. By Fn, which is even, an opposite class would win.
+/// Triplets and centres before the neck, class weights and what is on their sphere behind it.
+#[test]
+fn losses_of_samples_are_those_before_the_neck() {
+    let labels = [0, 0, 1, 1, 2];
+    let embeddings = embeddings(5, 3);
+    let before = Var::leaf(embeddings.value().map(|x| 3.0 * x + x * x));
+    let value = |spec: &str, before: Option<&Var<f64>>| {
+        let (criterion, params) = criterion(spec, 3, 3);
+        let pass = &mut Pass::train(&params, Key::new(1));
+        let outcome = criterion.forward_around_neck(pass, before, &embeddings, &labels);
+        outcome.unwrap().loss.value().item()
+    };
+    for (spec, is_of_samples) in [
+        ("triplet", true),
+        ("center", true),
+        ("softmax", false),
+        ("sml", false),
+    ] {
+        let [with, without] = [Some(&before), None].map(|before| value(spec, before));
+        assert_eq!(with != without, is_of_samples, "{spec}: {with} {without}");
+    }
+    let sum = value("cosface", Some(&before)) + 0.5 * value("triplet", Some(&before));
+    let found = value("cosface + 0.5*triplet", Some(&before));
+    assert!((found - sum).abs() < 1e-12, "{found} {sum}");
+}
+
 #[test]
 fn predictions_are_free_of_margins() {
     let (criterion, mut params) = criterion("so-softmax", 3, 2);

@@ -96,7 +96,7 @@ pub use import::{Classifier, ImportError, Imported, Origin};
 pub use init::{Distribution, Fan, Init};
 pub use layers::Sequential;
 pub use module::{Build, Module, Pass, Scope};
-pub use networks::{Backbone, MODELS, Model, ModelError, ModelOptions, Pooling};
+pub use networks::{Backbone, Features, MODELS, Model, ModelError, ModelOptions, Pooling};
 pub use optim::{Adam, Optimizer, OptimizerConfig, Sgd, StateError};
 pub use schedule::Schedule;
 pub use summary::{Row, Summary};

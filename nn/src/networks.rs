@@ -338,12 +338,14 @@ impl Model {
             Pieces::Published => self.architecture,
             Pieces::Smooth => self.architecture.small(),
         };
-        let mut layers = architecture.layers(Chain::new(input, dim, options, pieces));
-        if options.neck {
-            layers = layers.add("neck", BatchNorm::new(dim).fixed_shift());
-        }
+        let layers = architecture.layers(Chain::new(input, dim, options, pieces));
+        let module = Box::new(layers.build(scope));
+        let neck = BatchNorm::new(dim).fixed_shift();
         Ok(Backbone {
-            module: Box::new(layers.build(scope)),
+            module,
+            neck: options
+                .neck
+                .then(|| Box::new(neck.build(&mut scope.child(NECK))) as _),
             input,
             embedding_dim: dim,
             name: self.name,
@@ -407,10 +409,23 @@ impl Model {
     }
 }
 
+/// The name of the normalisation behind the features.
+const NECK: &str = "neck";
+
+/// What a network makes of a batch, `[N, D]`.
+#[derive(Clone, Debug)]
+pub struct Features<T: Float> {
+    /// Before the neck, if there is one: where distances between samples are trained, free of what
+    /// class weights ask for (Luo et al. 2019, section 4.3).
+    pub before_neck: Option<Var<T>>,
+    /// What is compared in use, and with class weights.
+    pub embedding: Var<T>,
+}
+
 /// A network that embeds images.
 pub struct Backbone<T: Float> {
-    /// The network.
-    pub module: Box<dyn Module<T>>,
+    module: Box<dyn Module<T>>,
+    neck: Option<Box<dyn Module<T>>>,
     /// The images it is built for: height, width, channels.
     pub input: [usize; 3],
     /// The length of an embedding.
@@ -431,6 +446,21 @@ impl<T: Float> Backbone<T> {
         }
     }
 
+    /// What it makes of images `[N, H, W, C]`, on both sides of its neck.
+    pub fn features(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Features<T> {
+        let features = self.module.forward(pass, x);
+        match &self.neck {
+            Some(neck) => Features {
+                embedding: pass.layer(NECK, neck, &features),
+                before_neck: Some(features),
+            },
+            None => Features {
+                embedding: features,
+                before_neck: None,
+            },
+        }
+    }
+
     /// The layers as a table.
     pub fn summary(&self, params: &Params<T>) -> Summary {
         Summary::of(self, params, self.input)
@@ -439,11 +469,15 @@ impl<T: Float> Backbone<T> {
 
 impl<T: Float> Module<T> for Backbone<T> {
     fn forward(&self, pass: &mut Pass<'_, T>, x: &Var<T>) -> Var<T> {
-        self.module.forward(pass, x)
+        self.features(pass, x).embedding
     }
 
     fn export(&self, to: &mut Exporter<'_, T>, x: Value) -> Result<Value, ExportError> {
-        self.module.export(to, x)
+        let x = self.module.export(to, x)?;
+        match &self.neck {
+            Some(neck) => to.layer(NECK, neck, x),
+            None => Ok(x),
+        }
     }
 }
 

@@ -153,7 +153,8 @@ pub struct Model {
     /// Probability of dropout in front of the embedding.
     #[serde(skip_serializing_if = "is_default")]
     pub dropout: f64,
-    /// Whether batch normalisation without shift ends the network.
+    /// Whether batch normalisation without shift ends the network. Losses of samples among
+    /// themselves then train what is before it, all others what is behind it.
     #[serde(skip_serializing_if = "is_default")]
     pub neck: bool,
 }
