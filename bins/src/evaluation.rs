@@ -77,6 +77,23 @@ impl Model<'_> {
         })
     }
 
+    /// The embeddings `[N, D]` of images of shape `[N, H, W, C]`, normalised as in training.
+    pub fn embeddings(
+        &self,
+        pass: &mut Pass<'_, f32>,
+        shape: [usize; 4],
+        images: &[f32],
+        embedding: Embedding,
+    ) -> Var<f32> {
+        let own = Var::constant(Tensor::new(shape, images));
+        let own = self.net.forward(pass, &own);
+        if !embedding.flip {
+            return own;
+        }
+        let other = Var::constant(mirrored(shape, images));
+        (own + self.net.forward(pass, &other)) * 0.5
+    }
+
     /// Embeds everything that the loader has, and if its classes are those of the training,
     /// compares it with the class weights.
     fn embed(&self, loader: &Loader, known: bool, embedding: Embedding) -> Result<Embedded> {
@@ -97,13 +114,7 @@ impl Model<'_> {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let mut pass = Pass::eval(self.params);
-            let images = Tensor::new(batch.shape, &batch.images);
-            let mut embeddings = self.net.forward(&mut pass, &Var::constant(images));
-            if embedding.flip {
-                let mirrored = Var::constant(mirrored(batch.shape, &batch.images));
-                let other = self.net.forward(&mut pass, &mirrored);
-                embeddings = (embeddings + other) * 0.5;
-            }
+            let embeddings = self.embeddings(&mut pass, batch.shape, &batch.images, embedding);
             found
                 .embeddings
                 .extend_from_slice(embeddings.value().data());
