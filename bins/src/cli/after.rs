@@ -159,11 +159,14 @@ pub struct Verify {
     /// A run directory, or a checkpoint
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub what: PathBuf,
-    /// Two pictures or recordings
-    #[arg(value_name = "A B", num_args = 2, required_unless_present = "pairs")]
-    pub files: Vec<PathBuf>,
+    /// A picture or recording
+    #[arg(value_name = "A", required_unless_present = "pairs", requires = "b")]
+    pub a: Option<PathBuf>,
+    /// Another one
+    #[arg(value_name = "B")]
+    pub b: Option<PathBuf>,
     /// A list of pairs instead, .csv or .txt
-    #[arg(long, value_name = "FILE", conflicts_with = "files")]
+    #[arg(long, value_name = "FILE", conflicts_with = "a")]
     pub pairs: Option<PathBuf>,
     /// The folder that the paths of the list start from [default: that of the list]
     #[arg(long, value_name = "DIR", requires = "pairs")]

@@ -14,7 +14,7 @@ use data::metrics::verification::Roc;
 use list::Pair;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Verifies as the options say.
 ///
@@ -26,9 +26,12 @@ pub fn run(options: &Verify) -> Result<()> {
     let embedder = Embedder::open(&checkpoint, false)?;
     let calibration = embedder.trained().description.calibration.as_ref();
     let decision = Decision::new(options.threshold, calibration, &checkpoint)?;
-    match &options.pairs {
-        Some(list) => many(&embedder, &decision, list, options),
-        None => two(&embedder, &decision, options),
+    match (&options.pairs, &options.a, &options.b) {
+        (Some(list), _, _) => many(&embedder, &decision, list, options),
+        (None, Some(a), Some(b)) => two(&embedder, &decision, [a, b], options.json),
+        _ => bail!(ConfigError(
+            "name two files, or a list of pairs with --pairs".into()
+        )),
     }
 }
 
@@ -60,7 +63,7 @@ impl<'a> Decision<'a> {
             ))),
             (Threshold::Auto, Some(c)) => (
                 c.equal.threshold,
-                format!("both errors at {:.2} %", 100.0 * c.equal.rate),
+                format!("EER, both errors at {:.2} %", 100.0 * c.equal.rate),
             ),
             (Threshold::Far(far), Some(c)) => {
                 let at = c.at(far).with_context(|| {
@@ -113,8 +116,13 @@ impl<'a> Decision<'a> {
     }
 }
 
-fn two(embedder: &Embedder, decision: &Decision<'_>, options: &Verify) -> Result<()> {
-    let names = options.files.iter().map(|path| text(path));
+fn two(
+    embedder: &Embedder,
+    decision: &Decision<'_>,
+    files: [&PathBuf; 2],
+    as_json: bool,
+) -> Result<()> {
+    let names = files.map(|path| text(path)).into_iter();
     let names = names.collect::<Result<Vec<_>>>()?;
     let items: Vec<Item> = names.iter().cloned().map(Item::of_file).collect();
     let mut found = embedder.embed(&items, |_| {})?;
@@ -123,7 +131,7 @@ fn two(embedder: &Embedder, decision: &Decision<'_>, options: &Verify) -> Result
     }
     let (a, b) = found.features.vectors.split_at(found.features.dim);
     let cosine = cosine(a, b);
-    if options.json {
+    if as_json {
         let mut result = decision.json();
         result["a"] = json!(names[0]);
         result["b"] = json!(names[1]);
@@ -308,5 +316,46 @@ impl Summary {
             100.0 * own.rate,
             own.threshold
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_summary_counts_each_kind_of_error() {
+        let pair = |same| Pair {
+            files: ["a".into(), "b".into()],
+            same,
+        };
+        let scored = |pairs: &[(f32, Option<bool>)]| {
+            let decision = Decision {
+                threshold: 0.5,
+                meaning: String::new(),
+                calibration: None,
+            };
+            let pairs: Vec<_> = pairs.iter().map(|&(c, same)| (c, pair(same))).collect();
+            let judged = pairs.iter().map(|(cosine, pair)| Judged {
+                pair,
+                cosine: *cosine,
+            });
+            Summary::of(&judged.collect::<Vec<_>>(), &decision).unwrap()
+        };
+        let [yes, no] = [Some(true), Some(false)];
+        // One same pair of four is refused, two different ones of three are accepted.
+        let known = [(0.9, yes), (0.5, yes), (0.7, yes), (0.4, yes)];
+        let unlike = [(0.8, no), (0.6, no), (0.1, no)];
+        let summary = scored(&[&known[..], &unlike].concat());
+        let truth = summary.truth.unwrap();
+        assert_eq!(summary.accepted, 5);
+        assert_eq!((truth.same, truth.different), (4, 3));
+        assert_eq!((truth.false_accepts, truth.false_rejects), (2, 1));
+        assert!((truth.accuracy - 4.0 / 7.0).abs() < 1e-12);
+        // Of 12 comparisons of a same pair with a different one, 7 are right.
+        assert!((truth.auc - 7.0 / 12.0).abs() < 1e-12);
+        // Without all of the truth there is nothing to count.
+        assert!(scored(&[(0.9, yes), (0.2, None)]).truth.is_none());
+        assert!(scored(&[(0.9, yes), (0.2, yes)]).truth.is_none());
     }
 }
