@@ -11,16 +11,16 @@ use std::fmt;
 
 /// False-accept rates that thresholds are stored for.
 const FARS: [f64; 4] = [1e-1, 1e-2, 1e-3, 1e-4];
-/// Images whose pairs are counted: half a million pairs resolve the smallest rate.
-const IMAGES: usize = 1_000;
+/// Examples whose pairs are counted: half a million pairs resolve the smallest rate.
+const EXAMPLES: usize = 1_000;
 
 /// Thresholds on the cosine, and what they were measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
-    /// What the images are: `held-out images of unseen classes`.
+    /// What the pairs are of: `held-out examples of unseen classes`.
     pub source: String,
-    /// Their number.
-    pub images: usize,
+    /// Pictures or recordings that they are of.
+    pub examples: usize,
     /// Pairs of one class.
     pub same: usize,
     /// Pairs of different classes.
@@ -53,21 +53,21 @@ pub struct AtFar {
 
 impl Calibration {
     /// Measures all pairs of a part that the training has held out; of more than a thousand
-    /// images, those of a thousand. `None` if it has no pairs of both kinds, or its embeddings
+    /// examples, those of a thousand. `None` if it has no pairs of both kinds, or its embeddings
     /// are not finite. A function of the embeddings.
     pub fn of_validation(found: &Embedded, protocol: Protocol) -> Option<Self> {
         let source = match protocol.is_open() {
-            true => "held-out images of unseen classes",
-            false => "held-out images of the classes of the training",
+            true => "held-out examples of unseen classes",
+            false => "held-out examples of the classes of the training",
         };
         let rows = Embeddings::new(&found.embeddings, found.dim).ok()?;
         let mut chosen: Vec<usize> = (0..rows.len()).collect();
-        if chosen.len() > IMAGES {
+        if chosen.len() > EXAMPLES {
             chosen = Key::new(0)
                 .named("calibration")
                 .rng()
                 .permutation(rows.len());
-            chosen.truncate(IMAGES);
+            chosen.truncate(EXAMPLES);
             chosen.sort_unstable();
         }
         let cosines = Pairwise::among(rows, Similarity::Cosine).block(&chosen, &chosen);
@@ -83,7 +83,7 @@ impl Calibration {
     }
 
     /// The thresholds of a curve.
-    pub fn of_roc(roc: &Roc, source: String, images: usize) -> Self {
+    pub fn of_roc(roc: &Roc, source: String, examples: usize) -> Self {
         let at = FARS.map(|far| (far, roc.tar_at_far(far)));
         let seen = at
             .iter()
@@ -99,7 +99,7 @@ impl Calibration {
         };
         Calibration {
             source,
-            images,
+            examples,
             same: roc.positives(),
             different: roc.negatives(),
             equal: EqualError {
@@ -140,14 +140,14 @@ impl fmt::Display for Calibration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Calibration {
             source,
-            images,
+            examples,
             same,
             different,
             ..
         } = self;
         write!(
             f,
-            "{same} same and {different} different pairs of {images} {source}"
+            "{same} same and {different} different pairs of {examples} {source}"
         )
     }
 }
@@ -235,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn of_many_images_some_are_chosen() {
+    fn of_many_examples_some_are_chosen() {
         let many = Calibration::of_validation(&found(1_500, 30), Protocol::Verify).unwrap();
-        assert_eq!(many.images, IMAGES);
-        assert_eq!(many.same + many.different, IMAGES * (IMAGES - 1) / 2);
+        assert_eq!(many.examples, EXAMPLES);
+        assert_eq!(many.same + many.different, EXAMPLES * (EXAMPLES - 1) / 2);
         let [a, b] = [many.at[1].threshold, many.at[2].threshold];
         let between = many.far_of((a + b) / 2.0);
         assert_eq!(between, "FAR between 0.01 and 0.001");

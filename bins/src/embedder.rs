@@ -1,5 +1,21 @@
 //! A trained network put to use: files in, embeddings out, with the preprocessing that its
 //! checkpoint states.
+//!
+//! ```no_run
+//! use hypersphere::embedder::Embedder;
+//! use hypersphere::features::gallery::Gallery;
+//! use std::path::Path;
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let embedder = Embedder::open(Path::new("runs/orl-so-softmax-1/ckpt/last.safetensors"), false)?;
+//! let items = embedder.items(&["photos".into()])?;
+//! let photos = embedder.embed(&items, |_| {})?.features;
+//! let query = photos.vectors[..photos.dim].to_vec();
+//! let found = Gallery::new(photos)?.search(&query, 10, true)?;
+//! println!("{:?}", found[0]);
+//! # Ok(())
+//! # }
+//! ```
 
 use crate::config::ConfigError;
 use crate::evaluation::{Embedding, Model};

@@ -258,6 +258,11 @@ impl Trainer {
         ]
     }
 
+    /// From which cosine two are the same, if the weights as they are have been measured.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
     /// Steps done.
     pub fn step_count(&self) -> u64 {
         self.place.step

@@ -287,7 +287,7 @@ fn pairs_are_verified_at_the_threshold_that_training_has_measured() {
     let (run, mut trainer) = trained(folder.path(), &settings);
     let last = Trained::read(&run.last_weights()).unwrap();
     let known = last.description.calibration.clone().expect("a calibration");
-    assert_eq!((known.images, known.same, known.different), (18, 45, 108));
+    assert_eq!((known.examples, known.same, known.different), (18, 45, 108));
     assert!(known.source.contains("unseen classes"));
     assert_eq!(
         known.at.len(),

@@ -5,6 +5,7 @@ use hypersphere::choose::choose;
 use hypersphere::cli::{Eval, EvalPart};
 use hypersphere::commands::eval;
 use hypersphere::config::{Config, ConfigError, Layers};
+use hypersphere::embedder::Embedder;
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
 use hypersphere::run_dir::{Environment, RunDir};
@@ -118,7 +119,27 @@ fn spoken_digits_are_trained_judged_and_resumed() {
     assert_eq!(judge_again(whole.clone(), None, &output), found);
     let lonely = folder.path().join("lonely.safetensors");
     fs::copy(run.last_weights(), &lonely).unwrap();
-    assert_eq!(judge_again(lonely, Some(data.clone()), &output), found);
+    assert_eq!(
+        judge_again(lonely.clone(), Some(data.clone()), &output),
+        found
+    );
+
+    // Nor do the embeddings of the files depend on who asks for them.
+    let embedder = Embedder::open(&lonely, false).unwrap();
+    let items = embedder.items(std::slice::from_ref(&data)).unwrap();
+    let all = embedder.embed(&items, |_| {}).unwrap().features;
+    assert_eq!(all.len(), 36);
+    let mut rows = all.vectors.chunks_exact(16);
+    for own in test.found.embeddings.chunks_exact(16) {
+        assert!(
+            rows.any(|row| row == own),
+            "no such vector, or out of order"
+        );
+    }
+    assert!(
+        Embedder::open(&lonely, true).is_err(),
+        "sound has no mirror"
+    );
 
     let (mut run, mut trainer) = start(&pieces, &config);
     for step in 1..=trainer.steps() {

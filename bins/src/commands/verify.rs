@@ -3,7 +3,7 @@
 mod list;
 
 use super::embed::{embed, set_threads};
-use crate::calibration::Calibration;
+use crate::calibration::{AtFar, Calibration, EqualError};
 use crate::cli::after::{Threshold, Verify};
 use crate::config::ConfigError;
 use crate::embedder::{Embedder, Item, Outcome, checkpoint_of, text};
@@ -12,7 +12,7 @@ use crate::source::DataError;
 use anyhow::{Context, Result, bail};
 use data::metrics::verification::Roc;
 use list::Pair;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -99,12 +99,16 @@ impl<'a> Decision<'a> {
         }
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "threshold": self.threshold,
-            "meaning": self.meaning,
-            "calibration": self.calibration,
-        })
+    /// On standard output, before what was found by it.
+    fn print_json(&self, found: impl Serialize) -> Result<()> {
+        let result = AsJson {
+            found,
+            threshold: self.threshold,
+            meaning: &self.meaning,
+            calibration: self.calibration,
+        };
+        println!("{}", serde_json::to_string_pretty(&result)?);
+        Ok(())
     }
 
     /// What the threshold rests on.
@@ -116,29 +120,42 @@ impl<'a> Decision<'a> {
     }
 }
 
+#[derive(Serialize)]
+struct AsJson<'a, T> {
+    #[serde(flatten)]
+    found: T,
+    threshold: f32,
+    meaning: &'a str,
+    calibration: Option<&'a Calibration>,
+}
+
+/// What was found for two files.
+#[derive(Serialize)]
+struct Verdict {
+    a: String,
+    b: String,
+    cosine: f32,
+    same: bool,
+}
+
 fn two(
     embedder: &Embedder,
     decision: &Decision<'_>,
     files: [&PathBuf; 2],
     as_json: bool,
 ) -> Result<()> {
-    let names = files.map(|path| text(path)).into_iter();
-    let names = names.collect::<Result<Vec<_>>>()?;
-    let items: Vec<Item> = names.iter().cloned().map(Item::of_file).collect();
+    let [a, b] = files.map(|path| text(path));
+    let (a, b) = (a?, b?);
+    let items = [&a, &b].map(|name| Item::of_file(name.clone()));
     let mut found = embedder.embed(&items, |_| {})?;
     if !found.skipped.is_empty() {
         bail!(found.skipped.swap_remove(0));
     }
-    let (a, b) = found.features.vectors.split_at(found.features.dim);
-    let cosine = cosine(a, b);
+    let (left, right) = found.features.vectors.split_at(found.features.dim);
+    let cosine = cosine(left, right);
     if as_json {
-        let mut result = decision.json();
-        result["a"] = json!(names[0]);
-        result["b"] = json!(names[1]);
-        result["cosine"] = json!(cosine);
-        result["same"] = json!(decision.is_same(cosine));
-        println!("{}", serde_json::to_string_pretty(&result)?);
-        return Ok(());
+        let same = decision.is_same(cosine);
+        return decision.print_json(Verdict { a, b, cosine, same });
     }
     println!("{}", decision.verdict(cosine));
     println!("cosine     {cosine:>6.3}");
@@ -164,12 +181,20 @@ fn many(embedder: &Embedder, decision: &Decision<'_>, list: &Path, options: &Ver
     for (number, place) in places.values_mut().enumerate() {
         *place = number;
     }
-    let outcome = embed(embedder, &items)?;
+    let outcome = embed(embedder, &items).with_context(|| {
+        format!(
+            "{}: its paths start from {}, or from another folder with --data DIR",
+            list.display(),
+            match folder.as_os_str().is_empty() {
+                true => "the working directory".into(),
+                false => folder.display().to_string(),
+            }
+        )
+    })?;
     let judged = judge(&pairs, &places, &outcome);
     if judged.is_empty() {
         bail!(DataError(format!(
-            "{}: of no pair can both files be read; name the folder its paths start from with \
-             --data DIR",
+            "{}: of no pair can both files be read",
             list.display()
         )));
     }
@@ -182,15 +207,9 @@ fn many(embedder: &Embedder, decision: &Decision<'_>, list: &Path, options: &Ver
         nn::checkpoint::write_atomically(path, |file| std::io::Write::write_all(file, &table))
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    let summary = Summary::of(&judged, decision)?;
+    let summary = Summary::of(&judged, left_out, decision)?;
     if options.json {
-        let mut result = decision.json();
-        result["pairs"] = json!(judged.len());
-        result["left_out"] = json!(left_out);
-        result["accepted"] = json!(summary.accepted);
-        result["truth"] = json!(summary.truth);
-        println!("{}", serde_json::to_string_pretty(&result)?);
-        return Ok(());
+        return decision.print_json(summary);
     }
     // Without the truth the verdicts are all there is to tell.
     if summary.truth.is_none() && options.output.is_none() {
@@ -199,7 +218,7 @@ fn many(embedder: &Embedder, decision: &Decision<'_>, list: &Path, options: &Ver
             println!("{:<9}  {cosine:>6.3}  {a}  {b}", decision.verdict(*cosine));
         }
     }
-    summary.print(&judged);
+    summary.print();
     decision.print();
     Ok(())
 }
@@ -236,13 +255,16 @@ fn table(judged: &[Judged<'_>], decision: &Decision<'_>) -> Result<Vec<u8>> {
 }
 
 /// What the verdicts come to.
+#[derive(Serialize)]
 struct Summary {
+    pairs: usize,
+    left_out: usize,
     accepted: usize,
     /// Against the truth, if it is known of all pairs and they are of both kinds.
     truth: Option<Truth>,
 }
 
-#[derive(serde::Serialize)]
+#[derive(Serialize)]
 struct Truth {
     same: usize,
     different: usize,
@@ -252,18 +274,23 @@ struct Truth {
     false_rejects: usize,
     auc: f64,
     /// What a calibration on these pairs themselves would say.
-    own: Calibration,
+    equal: EqualError,
+    at: Vec<AtFar>,
 }
 
 impl Summary {
-    fn of(judged: &[Judged<'_>], decision: &Decision<'_>) -> Result<Self> {
+    fn of(judged: &[Judged<'_>], left_out: usize, decision: &Decision<'_>) -> Result<Self> {
         let accepts = |j: &&Judged<'_>| decision.is_same(j.cosine);
         let accepted = judged.iter().filter(accepts).count();
         let same: Option<Vec<bool>> = judged.iter().map(|j| j.pair.same).collect();
         let both = |same: &Vec<bool>| same.contains(&true) && same.contains(&false);
         let Some(same) = same.filter(both) else {
-            let truth = None;
-            return Ok(Summary { accepted, truth });
+            return Ok(Summary {
+                pairs: judged.len(),
+                left_out,
+                accepted,
+                truth: None,
+            });
         };
         let cosines: Vec<f32> = judged.iter().map(|j| j.cosine).collect();
         let roc = Roc::new(&cosines, &same)?;
@@ -273,7 +300,10 @@ impl Summary {
             wrong.count()
         };
         let (false_accepts, false_rejects) = (wrong(false), wrong(true));
+        let own = Calibration::of_roc(&roc, "pairs of a list".into(), 0);
         Ok(Summary {
+            pairs: judged.len(),
+            left_out,
             accepted,
             truth: Some(Truth {
                 same: roc.positives(),
@@ -282,16 +312,16 @@ impl Summary {
                 false_accepts,
                 false_rejects,
                 auc: roc.auc(),
-                own: Calibration::of_roc(&roc, "pairs of the list".into(), 0),
+                equal: own.equal,
+                at: own.at,
             }),
         })
     }
 
-    fn print(&self, judged: &[Judged<'_>]) {
-        let all = judged.len();
+    fn print(&self) {
         println!(
-            "pairs      {all}, of which {} are called the same",
-            self.accepted
+            "pairs      {}, of which {} are called the same",
+            self.pairs, self.accepted
         );
         let Some(truth) = &self.truth else {
             return;
@@ -309,7 +339,7 @@ impl Summary {
             share(fr, truth.same),
             truth.same
         );
-        let own = &truth.own.equal;
+        let own = &truth.equal;
         println!(
             "AUC        {:.2} %; on these pairs both errors are {:.2} % at {:.3}",
             100.0 * truth.auc,
@@ -340,7 +370,7 @@ mod tests {
                 pair,
                 cosine: *cosine,
             });
-            Summary::of(&judged.collect::<Vec<_>>(), &decision).unwrap()
+            Summary::of(&judged.collect::<Vec<_>>(), 0, &decision).unwrap()
         };
         let [yes, no] = [Some(true), Some(false)];
         // One same pair of four is refused, two different ones of three are accepted.
