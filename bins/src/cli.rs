@@ -1,5 +1,6 @@
 //! The command line.
 
+pub mod after;
 pub mod data;
 
 use crate::progress::Style;
@@ -30,6 +31,18 @@ pub enum Command {
     /// Judge a trained network on the test part of its data, or on other data
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(Eval),
+    /// Turn pictures or recordings into embeddings
+    #[command(after_help = after::EMBED_EXAMPLES)]
+    Embed(after::Embed),
+    /// Make a gallery of embeddings that can be searched
+    #[command(after_help = after::INDEX_EXAMPLES)]
+    Index(after::Index),
+    /// Find the pictures of a gallery that are most like others
+    #[command(after_help = after::SEARCH_EXAMPLES)]
+    Search(after::Search),
+    /// Say whether two pictures show the same
+    #[command(after_help = after::VERIFY_EXAMPLES)]
+    Verify(after::Verify),
     /// Judge embeddings that something else has computed
     #[command(after_help = METRICS_CONTRACT)]
     Metrics(Metrics),

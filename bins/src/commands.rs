@@ -2,9 +2,11 @@
 
 pub mod bench;
 pub mod data;
+pub mod embed;
 pub mod eval;
 mod exchange;
 pub mod gradcheck;
+pub mod index;
 pub mod loss;
 mod loss_plot;
 mod loss_suggest;
@@ -12,4 +14,6 @@ pub mod metrics;
 pub mod model;
 pub mod model_eval;
 pub mod model_export;
+pub mod search;
 pub mod train;
+pub mod verify;

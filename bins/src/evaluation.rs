@@ -10,7 +10,7 @@ use data::Loader;
 use data::metrics::Confusion;
 use engine::{Params, Tensor, Var};
 use losses::Criterion;
-use nn::{Backbone, Pass};
+use nn::{Backbone, Features, Pass};
 
 /// What was found, with what pictures are drawn from.
 pub struct Evaluation {
@@ -77,6 +77,31 @@ impl Model<'_> {
         })
     }
 
+    /// What the network makes of images of shape `[N, H, W, C]`, normalised as in training.
+    pub fn features(
+        &self,
+        pass: &mut Pass<'_, f32>,
+        shape: [usize; 4],
+        images: &[f32],
+        embedding: Embedding,
+    ) -> Features<f32> {
+        let own = Var::constant(Tensor::new(shape, images));
+        let own = self.net.features(pass, &own);
+        if !embedding.flip {
+            return own;
+        }
+        let other = Var::constant(mirrored(shape, images));
+        let other = self.net.features(pass, &other);
+        let mean = |a: Var<f32>, b: Var<f32>| (a + b) * 0.5;
+        Features {
+            embedding: mean(own.embedding, other.embedding),
+            before_neck: own
+                .before_neck
+                .zip(other.before_neck)
+                .map(|(a, b)| mean(a, b)),
+        }
+    }
+
     /// Embeds everything that the loader has, and if its classes are those of the training,
     /// compares it with the class weights.
     fn embed(&self, loader: &Loader, known: bool, embedding: Embedding) -> Result<Embedded> {
@@ -97,15 +122,10 @@ impl Model<'_> {
         for batch in loader.epoch(0) {
             let batch = batch?;
             let mut pass = Pass::eval(self.params);
-            let images = Tensor::new(batch.shape, &batch.images);
-            let features = self.net.features(&mut pass, &Var::constant(images));
-            let (mut embeddings, mut before) = (features.embedding, features.before_neck);
-            if embedding.flip {
-                let mirrored = Var::constant(mirrored(batch.shape, &batch.images));
-                let other = self.net.features(&mut pass, &mirrored);
-                embeddings = (embeddings + other.embedding) * 0.5;
-                before = before.zip(other.before_neck).map(|(a, b)| (a + b) * 0.5);
-            }
+            let Features {
+                embedding: embeddings,
+                before_neck,
+            } = self.features(&mut pass, batch.shape, &batch.images, embedding);
             found
                 .embeddings
                 .extend_from_slice(embeddings.value().data());
@@ -115,7 +135,7 @@ impl Model<'_> {
             };
             let outcome = self.criterion.forward_around_neck(
                 &mut pass,
-                before.as_ref(),
+                before_neck.as_ref(),
                 &embeddings,
                 &batch.labels,
             )?;

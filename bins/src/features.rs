@@ -1,14 +1,16 @@
 //! Embeddings in files: safetensors, NPY, CSV, and the two tables of the embedding projector.
 //!
-//! | file | vectors | names, labels, classes |
-//! |---|---|---|
-//! | `.safetensors` | `features [N, D]` | metadata `items` (JSON), `labels [N]` |
-//! | `.npy` | `[N, D]`, f32 | beside it in `<stem>.items.csv` |
-//! | `.csv` | columns `e0`, `e1`, … | columns `name`, `label`, `class` |
+//! | file | vectors | names, labels, classes | origin |
+//! |---|---|---|---|
+//! | `.safetensors` | `features [N, D]` | metadata `items` (JSON), `labels [N]` | metadata `items` |
+//! | `.npy` | `[N, D]`, f32 | beside it in `<stem>.items.csv` | |
+//! | `.csv` | columns `e0`, `e1`, … | columns `name`, `label`, `class` | |
+//! | `.tsv`, only written | a row each, no heading | beside it in `<stem>.metadata.tsv` | |
 //!
 //! The order of the items is kept. What is read may come from anywhere: no size in a header is
 //! believed before it is held against the length of the file.
 
+pub mod gallery;
 mod npy;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -30,6 +32,21 @@ pub struct Features {
     pub labels: Vec<i64>,
     /// What the labels 0, 1, … are called; empty if unknown.
     pub classes: Vec<String>,
+    /// What made the vectors, if it is known.
+    pub origin: Option<Origin>,
+}
+
+/// What vectors were made with, and from which files: enough to embed others like them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The checkpoint of the network.
+    pub checkpoint: PathBuf,
+    /// The SHA-256 of that file, in hexadecimal digits.
+    pub sha256: String,
+    /// Whether each vector is the mean of those of an image and its mirror image.
+    pub flip: bool,
+    /// The folder that names which are relative paths start from.
+    pub folder: PathBuf,
 }
 
 /// Why features could not be read or written.
@@ -46,7 +63,7 @@ pub enum FeaturesError {
         source: io::Error,
     },
     /// The name of a file does not tell its format.
-    #[error("{}: cannot tell the format by the name; expected .safetensors, .npy or .csv", path.display())]
+    #[error("{}: cannot tell the format by the name; expected .safetensors, .npy, .csv or .tsv", path.display())]
     Extension {
         /// The file.
         path: PathBuf,
@@ -86,6 +103,8 @@ fn wrong(place: impl Into<String>, expected: impl Into<String>, found: impl Into
 struct Items {
     names: Vec<String>,
     classes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<Origin>,
 }
 
 #[derive(Clone, Copy)]
@@ -93,6 +112,7 @@ enum Format {
     Safetensors,
     Npy,
     Csv,
+    Tsv,
 }
 
 impl Format {
@@ -101,6 +121,7 @@ impl Format {
             Some("safetensors") => Ok(Format::Safetensors),
             Some("npy") => Ok(Format::Npy),
             Some("csv") => Ok(Format::Csv),
+            Some("tsv") => Ok(Format::Tsv),
             _ => Err(FeaturesError::Extension { path: path.into() }),
         }
     }
@@ -117,6 +138,19 @@ impl Features {
         self.len() == 0
     }
 
+    /// The name of the class of an item, if it is known.
+    ///
+    /// # Panics
+    /// If there are labels, but none for such an item.
+    pub fn class(&self, item: usize) -> Option<&str> {
+        if self.labels.is_empty() {
+            return None;
+        }
+        let label = usize::try_from(self.labels[item]).ok()?;
+        let name = self.classes.get(label)?;
+        (!name.is_empty()).then_some(name)
+    }
+
     /// Reads a file; its ending says the format.
     ///
     /// # Errors
@@ -131,6 +165,11 @@ impl Features {
                 ..Features::default()
             }),
             Format::Csv => from_csv(&read(path)?),
+            Format::Tsv => {
+                let place = "its ending";
+                let expected = ".safetensors, .npy or .csv: tables for the projector lack names";
+                Err(wrong(place, expected, ".tsv"))
+            }
         };
         let mut features = features.map_err(|wrong| of_file(path, wrong))?;
         let beside = items_beside(path);
@@ -147,6 +186,14 @@ impl Features {
         Ok(features)
     }
 
+    /// Whether [`write`](Self::write) knows the format of a file of this name.
+    ///
+    /// # Errors
+    /// [`FeaturesError::Extension`] if it does not.
+    pub fn check_name(path: &Path) -> Result<(), FeaturesError> {
+        Format::of(path).map(drop)
+    }
+
     /// Writes a file; its ending says the format. Either the old or the new content is there.
     ///
     /// # Errors
@@ -159,7 +206,7 @@ impl Features {
             panic!("{}: {}, not {}", wrong.place, wrong.found, wrong.expected);
         }
         match Format::of(path)? {
-            Format::Safetensors => write(path, &self.to_safetensors()),
+            Format::Safetensors => write(path, &self.to_safetensors(Vec::new())),
             Format::Npy => {
                 if !self.names.is_empty() || !self.labels.is_empty() {
                     write(&items_beside(path), &self.table(b',', false))?;
@@ -167,22 +214,19 @@ impl Features {
                 write(path, &npy::encode(self.dim, &self.vectors))
             }
             Format::Csv => write(path, &self.table(b',', true)),
+            Format::Tsv => self.write_projector(path, &path.with_extension("metadata.tsv")),
         }
     }
 
-    /// Writes `vectors.tsv` and `metadata.tsv`, as the embedding projector of TensorFlow loads
-    /// them, into a folder.
-    ///
-    /// # Errors
-    /// [`FeaturesError::Io`].
-    pub fn write_projector(&self, folder: &Path) -> Result<(), FeaturesError> {
-        let mut vectors = String::new();
+    /// The two tables that the embedding projector of TensorFlow loads.
+    fn write_projector(&self, vectors: &Path, metadata: &Path) -> Result<(), FeaturesError> {
+        let mut rows = String::new();
         for vector in self.vectors.chunks(self.dim.max(1)) {
             let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
-            vectors += &numbers.join("\t");
-            vectors.push('\n');
+            rows += &numbers.join("\t");
+            rows.push('\n');
         }
-        write(&folder.join("vectors.tsv"), vectors.as_bytes())?;
+        write(vectors, rows.as_bytes())?;
         let mut columns = self.columns();
         if columns.is_empty() {
             let number = |i: usize| i.to_string();
@@ -199,7 +243,7 @@ impl Features {
             let cell = |(_, cell): &Column<'_>| cell(i).replace(['\t', '\n', '\r'], " ");
             table += &(columns.iter().map(cell).collect::<Vec<_>>().join("\t") + "\n");
         }
-        write(&folder.join("metadata.tsv"), table.as_bytes())
+        write(metadata, table.as_bytes())
     }
 
     /// Whether everything that is there is there for each vector.
@@ -231,11 +275,7 @@ impl Features {
         if !self.labels.is_empty() {
             columns.push(("label", Box::new(|i| self.labels[i].to_string())));
             if !self.classes.is_empty() {
-                let class = |i: usize| {
-                    let label = usize::try_from(self.labels[i]).ok();
-                    let class = label.and_then(|label| self.classes.get(label));
-                    class.cloned().unwrap_or_default()
-                };
+                let class = |i: usize| self.class(i).unwrap_or_default().to_string();
                 columns.push(("class", Box::new(class)));
             }
         }
@@ -263,25 +303,33 @@ impl Features {
         writer.into_inner().expect(MEMORY)
     }
 
-    fn to_safetensors(&self) -> Vec<u8> {
+    /// The file, with more tensors in it.
+    fn to_safetensors(&self, more: Vec<(&str, TensorView<'_>)>) -> Vec<u8> {
         let items = Items {
             names: self.names.clone(),
             classes: self.classes.clone(),
+            origin: self.origin.clone(),
         };
         let items = serde_json::to_string(&items).expect("text is always JSON");
         let metadata = HashMap::from([("items".to_string(), items)]);
         let shape = vec![self.len(), self.dim];
-        let view = |dtype, shape, bytes| TensorView::new(dtype, shape, bytes);
         let vectors = view(Dtype::F32, shape, bytemuck::cast_slice(&self.vectors));
         let mut tensors = vec![("features", vectors)];
         if !self.labels.is_empty() {
             let labels = bytemuck::cast_slice(&self.labels);
             tensors.push(("labels", view(Dtype::I64, vec![self.labels.len()], labels)));
         }
-        let tensors = tensors.into_iter();
-        let tensors = tensors.map(|(name, view)| (name, view.expect("the shape fits")));
-        safetensors::serialize(tensors, Some(metadata)).expect("two tensors of two names")
+        tensors.extend(more);
+        safetensors::serialize(tensors, Some(metadata)).expect("each tensor has its own name")
     }
+}
+
+/// Numbers as a tensor of a file.
+///
+/// # Panics
+/// If the bytes are not those of the shape.
+fn view(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> TensorView<'_> {
+    TensorView::new(dtype, shape, bytes).expect("the shape fits")
 }
 
 type Column<'a> = (&'static str, Box<dyn Fn(usize) -> String + 'a>);
@@ -343,23 +391,29 @@ fn from_safetensors(bytes: &[u8]) -> Result<Features, Wrong> {
         Dtype::F64 => numbers(view.data(), |b| f64::from_le_bytes(b) as f32),
         other => return Err(wrong("`features`", "F32 or F64", format!("{other:?}"))),
     };
-    let labels = match file.tensor("labels") {
-        Err(_) => Vec::new(),
-        Ok(view) if view.dtype() == Dtype::I64 && view.shape().len() == 1 => {
-            numbers(view.data(), i64::from_le_bytes)
-        }
-        Ok(view) => {
-            let found = format!("{:?} {:?}", view.dtype(), view.shape());
-            return Err(wrong("`labels`", "I64 [N]", found));
-        }
-    };
+    let labels = whole_numbers(&file, "labels")?.unwrap_or_default();
     Ok(Features {
         dim,
         vectors,
         names: items.names,
         labels,
         classes: items.classes,
+        origin: items.origin,
     })
+}
+
+/// The numbers of an I64 tensor of one axis, if there is such a tensor.
+fn whole_numbers(file: &SafeTensors<'_>, name: &str) -> Result<Option<Vec<i64>>, Wrong> {
+    match file.tensor(name) {
+        Err(_) => Ok(None),
+        Ok(view) if view.dtype() == Dtype::I64 && view.shape().len() == 1 => {
+            Ok(Some(numbers(view.data(), i64::from_le_bytes)))
+        }
+        Ok(view) => {
+            let found = format!("{:?} {:?}", view.dtype(), view.shape());
+            Err(wrong(format!("`{name}`"), "I64 [N]", found))
+        }
+    }
 }
 
 /// Little-endian numbers of `SIZE` bytes each.

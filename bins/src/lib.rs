@@ -2,11 +2,13 @@
 //! pictures. The program itself only parses the command line and prints errors.
 
 pub mod bench;
+pub mod calibration;
 pub mod choose;
 pub mod cli;
 pub mod commands;
 pub mod config;
 pub mod dataset;
+pub mod embedder;
 pub mod evaluation;
 pub mod features;
 pub mod figures;
@@ -36,6 +38,32 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// An error with its causes, on one line; many errors repeat their cause already.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text += &format!(": {cause}");
+        }
+    }
+    text
+}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    #[test]
+    fn a_message_tells_every_cause_once() {
+        let error = data::Manifest::read("no/such.csv").context("reading a list");
+        let text = super::message(&error.unwrap_err());
+        assert!(text.starts_with("reading a list: no/such.csv: cannot be read"));
+        assert_eq!(text.matches("os error 2").count(), 1, "{text}");
+    }
+}

@@ -2,13 +2,17 @@
 
 use clap::Parser;
 use hypersphere::cli::{Cli, Command};
-use hypersphere::{commands, exit_code};
+use hypersphere::{commands, exit_code, message};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Train(options) => commands::train::run(*options),
         Command::Eval(options) => commands::eval::run(&options),
+        Command::Embed(options) => commands::embed::run(&options),
+        Command::Index(options) => commands::index::run(&options),
+        Command::Search(options) => commands::search::run(&options),
+        Command::Verify(options) => commands::verify::run(&options),
         Command::Metrics(options) => commands::metrics::run(&options),
         Command::Bench(what) => commands::bench::run(&what),
         Command::Gradcheck(options) => commands::gradcheck::run(&options),
@@ -19,7 +23,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", message(&error));
             ExitCode::from(exit_code(&error))
         }
     }

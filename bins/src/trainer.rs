@@ -4,6 +4,7 @@ mod row;
 
 pub use row::EpochRow;
 
+use crate::calibration::Calibration;
 use crate::config::{Config, ConfigError};
 use crate::dataset::Loaders;
 use crate::evaluation::{self, Evaluation, class_weights};
@@ -49,6 +50,8 @@ pub struct Trainer {
     key: Key,
     /// Whether the loss has class weights, so that there is an accuracy.
     classifies: bool,
+    /// That of the weights as they are, if it has been measured.
+    calibration: Option<Calibration>,
 }
 
 /// Where training is, and what an exact resume needs beside the tensors.
@@ -119,6 +122,7 @@ impl Trainer {
             place: Place::default(),
             rows: Vec::new(),
             classifies,
+            calibration: None,
             config,
         };
         trainer.ema = trainer.fresh_average();
@@ -254,6 +258,11 @@ impl Trainer {
         ]
     }
 
+    /// From which cosine two are the same, if the weights as they are have been measured.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
     /// Steps done.
     pub fn step_count(&self) -> u64 {
         self.place.step
@@ -328,7 +337,11 @@ impl Trainer {
         let sums = std::mem::take(&mut self.place.sums);
         self.place.batch = 0;
         self.place.epoch += 1;
-        let validation = self.judge(Part::Validation)?.map(|found| found.figures);
+        let judged = self.judge(Part::Validation)?;
+        let protocol = self.loaders.protocol;
+        let calibrate = |judged: &Evaluation| Calibration::of_validation(&judged.found, protocol);
+        self.calibration = judged.as_ref().and_then(calibrate);
+        let validation = judged.map(|judged| judged.figures);
         let figure = validation.as_ref();
         let figure = figure.and_then(|v| self.loaders.protocol.headline(v));
         let is_best = figure.is_some_and(|(_, value)| value > self.place.best);
@@ -391,6 +404,7 @@ impl Trainer {
             return Err(self.diverged("the gradient", step, lr).into());
         }
         self.optimizer.step(&mut self.params, lr);
+        self.calibration = None;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.params);
         }
@@ -511,6 +525,7 @@ impl Trainer {
             std: self.loaders.normalise.std().to_vec(),
             centre: self.config.data.centre,
             sound: self.loaders.sound,
+            calibration: self.calibration.clone(),
         };
         let mut metadata = description.metadata();
         let mut more = |key: &str, value: String| drop(metadata.insert(key.into(), value));

@@ -1,6 +1,7 @@
 //! Weights with everything that is needed to use them: what a checkpoint says of itself, and the
 //! network rebuilt from it.
 
+use crate::calibration::Calibration;
 use crate::config::{ConfigError, Sound};
 use anyhow::{Context, Result, bail};
 use data::Normalise;
@@ -32,6 +33,8 @@ pub struct Description {
     pub centre: Option<f32>,
     /// What recordings are turned into; `None` for pictures.
     pub sound: Option<Sound>,
+    /// From which cosine two are the same; `None` if nobody has measured it.
+    pub calibration: Option<Calibration>,
 }
 
 impl Description {
@@ -56,13 +59,14 @@ impl Description {
             ("std", json!(self.std).to_string()),
             ("centre", json!(self.centre).to_string()),
             ("sound", json!(self.sound).to_string()),
+            ("calibration", json!(self.calibration).to_string()),
         ];
         let owned = entries.map(|(key, value)| (key.to_string(), value));
         Metadata::from(owned)
     }
 
-    /// From the metadata of a file; those of older programs have no options, no centre and
-    /// no sound.
+    /// From the metadata of a file; those of older programs have no options, no centre, no sound
+    /// and no calibration.
     ///
     /// # Errors
     /// [`ConfigError`] that names the file and the first key that is missing or broken.
@@ -91,6 +95,14 @@ impl Description {
                 ..ModelOptions::default()
             },
         };
+        // A key that older files do not have.
+        fn later<T: serde::de::DeserializeOwned>(
+            key: &str,
+            text: Option<&str>,
+            path: &Path,
+        ) -> Result<Option<T>> {
+            text.map_or(Ok(None), |text| value(key, text, path))
+        }
         Ok(Description {
             model: needed("model")?.to_string(),
             options,
@@ -99,8 +111,9 @@ impl Description {
             classes: value("classes", needed("classes")?, path)?,
             mean: value("mean", needed("mean")?, path)?,
             std: value("std", needed("std")?, path)?,
-            centre: text("centre").map_or(Ok(None), |centre| value("centre", centre, path))?,
-            sound: text("sound").map_or(Ok(None), |sound| value("sound", sound, path))?,
+            centre: later("centre", text("centre"), path)?,
+            sound: later("sound", text("sound"), path)?,
+            calibration: later("calibration", text("calibration"), path)?,
         })
     }
 }

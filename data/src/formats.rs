@@ -62,3 +62,4 @@ pub mod urbansound;
 
 pub use convert::convert;
 pub use guess::{Content, FORMATS, Format, Guess, Task, format, guess};
+pub use list::{Kind, files};

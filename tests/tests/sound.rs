@@ -4,6 +4,7 @@
 use hypersphere::choose::choose;
 use hypersphere::cli::Eval;
 use hypersphere::config::{Config, ConfigError, Layers};
+use hypersphere::embedder::Embedder;
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
 use hypersphere::trainer::{Part, Trainer};
@@ -91,10 +92,27 @@ fn spoken_digits_are_trained_judged_and_resumed() {
     let lonely = folder.path().join("lonely.safetensors");
     fs::copy(run.last_weights(), &lonely).unwrap();
     let alone = Eval {
-        data: Some(data),
-        ..options(lonely)
+        data: Some(data.clone()),
+        ..options(lonely.clone())
     };
     assert_eq!(judged(alone), found);
+
+    // Nor do the embeddings of the files depend on who asks for them.
+    let embedder = Embedder::open(&lonely, false).unwrap();
+    let items = embedder.items(std::slice::from_ref(&data)).unwrap();
+    let all = embedder.embed(&items, |_| {}).unwrap().features;
+    assert_eq!(all.len(), 36);
+    let mut rows = all.vectors.chunks_exact(16);
+    for own in test.found.embeddings.chunks_exact(16) {
+        assert!(
+            rows.any(|row| row == own),
+            "no such vector, or out of order"
+        );
+    }
+    assert!(
+        Embedder::open(&lonely, true).is_err(),
+        "sound has no mirror"
+    );
 
     resumes_to_the_same_bits(folder.path(), &config);
 }

@@ -126,6 +126,7 @@ fn import(
         std: of(std, STD),
         centre: None,
         sound: None,
+        calibration: None,
     })?;
     trained.net.import(weights, &mut trained.params)?;
     if let Some(Classifier { weight, bias, .. }) = &imported.classifier {

@@ -266,6 +266,11 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Eval
         run.path().display()
     );
     say(run, style, &summary)?;
+    if let (Some(known), true) = (trainer.calibration(), protocol.is_open()) {
+        let (cosine, rate) = (known.equal.threshold, 100.0 * known.equal.rate);
+        let line = format!("same from a cosine of {cosine:.3}: EER {rate:.2} % on {known}");
+        say(run, style, &line)?;
+    }
     let line = result_line(figures, protocol);
     run.log(&line)?;
     match style {

@@ -7,6 +7,12 @@ fn features() -> Features {
         names: vec!["a \"cat\", asleep.png".into(), "b/дог.png".into()],
         labels: vec![1, -1],
         classes: vec!["dog".into(), "cat".into()],
+        origin: Some(Origin {
+            checkpoint: "/runs/1/last.safetensors".into(),
+            sha256: "a0".into(),
+            flip: true,
+            folder: "/photos".into(),
+        }),
     }
 }
 
@@ -21,6 +27,7 @@ fn what_is_written_is_read_again_in_every_format() {
         // Tables name the classes of items alone, and no item is a dog.
         if name != "f.safetensors" {
             all.classes[0] = String::new();
+            all.origin = None;
         }
         assert_eq!(found, all, "{name}");
         let bytes = std::fs::read(&path).unwrap();
@@ -31,6 +38,7 @@ fn what_is_written_is_read_again_in_every_format() {
             names: vec![],
             labels: vec![],
             classes: vec![],
+            origin: None,
             ..features()
         };
         let path = folder.path().join(format!("bare-{name}"));
@@ -63,20 +71,22 @@ fn tables_and_the_projector_are_plain_text() {
 
     let mut tabbed = features();
     tabbed.names[0] = "a\tb\nc".into();
-    tabbed.write_projector(folder.path()).unwrap();
+    tabbed.write(&folder.path().join("f.tsv")).unwrap();
     assert_eq!(
-        text("metadata.tsv"),
+        text("f.metadata.tsv"),
         "name\tlabel\tclass\na b c\t1\tcat\nb/дог.png\t-1\t\n"
     );
     let vectors = "0.1\t-0.000000025\t30000000\n0.33333334\t0\t-1\n";
-    assert_eq!(text("vectors.tsv"), vectors);
+    assert_eq!(text("f.tsv"), vectors);
     tabbed.labels.clear();
-    tabbed.write_projector(folder.path()).unwrap();
+    tabbed.write(&folder.path().join("f.tsv")).unwrap();
     assert_eq!(
-        text("metadata.tsv"),
+        text("f.metadata.tsv"),
         "a b c\nb/дог.png\n",
         "one column has no heading"
     );
+    let error = Features::read(&folder.path().join("f.tsv")).unwrap_err();
+    assert!(error.to_string().contains("lack names"), "{error}");
 }
 
 #[track_caller]
@@ -97,7 +107,7 @@ fn npy(header: &str, data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn hostile_files_are_refused_with_the_place() {
-    refused("f.txt", b"", &[".safetensors, .npy or .csv"]);
+    refused("f.txt", b"", &[".safetensors, .npy, .csv or .tsv"]);
     refused(
         "f.csv",
         b"name,e0\nx,1\ny,zwei\n",

@@ -5,7 +5,7 @@ use crate::manifest::Count;
 use std::fs;
 use std::path::Path;
 
-/// Images below a folder.
+/// Files of a kind below a folder.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     /// Paths from the root, with `/`, in byte order.
@@ -17,15 +17,46 @@ pub(super) struct Listing {
 /// Folders within folders, at most: a link that leads back up ends here.
 const DEEPEST: usize = 16;
 
+/// What a file is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// JPEG, PNG, PGM, PPM, PBM, BMP, WebP.
+    Picture,
+    /// WAV.
+    Recording,
+}
+
+impl Kind {
+    fn is_of(self, name: &str) -> bool {
+        match self {
+            Kind::Picture => is_image(name),
+            Kind::Recording => name.to_ascii_lowercase().ends_with(".wav"),
+        }
+    }
+}
+
+/// The files of a kind in a folder and all folders below it, as paths from the folder with `/`
+/// between names, in byte order. What is hidden, or of another kind, is passed over.
+///
+/// # Errors
+/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] for a name that is not UTF-8.
+pub fn files(root: impl AsRef<Path>, kind: Kind) -> Result<Vec<String>> {
+    let mut listing = Listing::default();
+    walk(root.as_ref(), "", DEEPEST, kind, &mut listing)?;
+    listing.images.sort_unstable();
+    Ok(listing.images)
+}
+
 /// The images in `root/folder`, and in the folders below it if `deep`.
 pub(super) fn images(root: &Path, folder: &str, deep: bool) -> Result<Listing> {
     let mut listing = Listing::default();
-    walk(root, folder, if deep { DEEPEST } else { 0 }, &mut listing)?;
+    let deeper = if deep { DEEPEST } else { 0 };
+    walk(root, folder, deeper, Kind::Picture, &mut listing)?;
     listing.images.sort_unstable();
     Ok(listing)
 }
 
-fn walk(root: &Path, folder: &str, deeper: usize, listing: &mut Listing) -> Result<()> {
+fn walk(root: &Path, folder: &str, deeper: usize, kind: Kind, listing: &mut Listing) -> Result<()> {
     for (name, is_folder) in entries(root, folder)? {
         // What starts with a dot belongs to a system, not to a data set.
         if name.starts_with('.') {
@@ -34,8 +65,8 @@ fn walk(root: &Path, folder: &str, deeper: usize, listing: &mut Listing) -> Resu
         let path = join(folder, &name);
         match (is_folder, deeper) {
             (true, 0) => {}
-            (true, _) => walk(root, &path, deeper - 1, listing)?,
-            (false, _) if is_image(&name) => listing.images.push(path),
+            (true, _) => walk(root, &path, deeper - 1, kind, listing)?,
+            (false, _) if kind.is_of(&name) => listing.images.push(path),
             (false, _) => listing.ignored += 1,
         }
     }
@@ -211,6 +242,9 @@ pub(super) mod tests {
             ["a.jpeg", "b/10.png", "b/2.JPG", "c/d/e.webp"]
         );
         assert_eq!(found.ignored, 1);
+        assert_eq!(files(root, Kind::Picture).unwrap(), found.images);
+        touch(root, &["b/z.WAV", "b/.y.wav"]);
+        assert_eq!(files(root, Kind::Recording).unwrap(), ["b/z.WAV"]);
         assert_eq!(
             images(root, "b", false).unwrap().images,
             ["b/10.png", "b/2.JPG"]
