@@ -1,7 +1,9 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod eval;
 mod exchange;
 pub mod gradcheck;
@@ -12,4 +14,6 @@ pub mod metrics;
 pub mod model;
 pub mod model_eval;
 pub mod model_export;
+pub mod shell;
 pub mod train;
+mod train_many;
