@@ -165,7 +165,11 @@ fn a_damaged_state_falls_back_to_the_one_before_it() {
     let mut trainer = Trainer::resume(config.clone(), &run).unwrap();
     assert_eq!(trainer.step_count(), 4, "the end of the first epoch");
     let note = trainer.note().unwrap();
-    for part in ["last.state is damaged", "going on from", "previous.state, step 4"] {
+    for part in [
+        "last.state is damaged",
+        "going on from",
+        "previous.state, step 4",
+    ] {
         assert!(note.contains(part), "{note}");
     }
     assert!(hurt.join("ckpt/last.state.damaged").exists() && !path.exists());
