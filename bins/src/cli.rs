@@ -207,7 +207,7 @@ pub struct Train {
     /// Continue an interrupted run, exactly as if it had not been interrupted
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
     pub resume: Option<PathBuf>,
-    /// End within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
+    /// End each run within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
     /// schedule is made to end earlier; the resolved configuration has the number of steps
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub max_time: Option<Duration>,
