@@ -1,13 +1,21 @@
 //! The command line.
 
 pub mod after;
+pub mod config;
 pub mod data;
+pub mod doctor;
+pub mod shell;
+mod values;
+
+pub use values::Fold;
 
 use crate::progress::Style;
 use crate::protocol::Protocol;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use nn::export::{Element, Order, Pixels};
 use std::path::PathBuf;
+use std::time::Duration;
+use values::{pk, time};
 
 /// Trains, judges and shows discriminative embeddings on a CPU.
 #[derive(Parser, Debug)]
@@ -61,6 +69,18 @@ pub enum Command {
     /// Inspect, convert and make data sets
     #[command(subcommand)]
     Data(data::Data),
+    /// Find what is wrong with a run or with data
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor(doctor::Doctor),
+    /// Begin, show, compare and check configurations
+    #[command(subcommand)]
+    Config(config::Config),
+    /// Print what a shell needs to complete commands
+    #[command(after_help = shell::COMPLETIONS_EXAMPLES)]
+    Completions(shell::Completions),
+    /// Print the manual page, or write one for every command
+    #[command(after_help = shell::MAN_EXAMPLES)]
+    Man(shell::Man),
 }
 
 const TRAIN_EXAMPLES: &str = "\
@@ -74,7 +94,11 @@ Examples:
   hypersphere train market1501 --data Market-1501-v15.09.15/ --pk 16x4
   hypersphere train my_photos/                     any folder: a class in each of its folders
   hypersphere train mnist-2d                       the papers' toy figure, as SVG
+  hypersphere train mnist --max-time 10m           the schedule ends within ten minutes
+  hypersphere train mnist --repeat 5               five seeds: mean and deviation
+  hypersphere train esc10 --data ESC-50/ --fold all    cross-validation
   hypersphere train --resume runs/mnist-so-softmax-1
+  hypersphere train --resume runs/mnist-so-softmax-1 --epochs 12   and train on
   hypersphere train -c runs/mnist-so-softmax-1/config.toml   the same run again";
 
 const GRADCHECK_EXAMPLES: &str = "\
@@ -196,7 +220,18 @@ pub struct Train {
     /// Continue an interrupted run, exactly as if it had not been interrupted
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
     pub resume: Option<PathBuf>,
-    /// Allow --resume with a changed configuration
+    /// End each run within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
+    /// schedule is made to end earlier; the resolved configuration has the number of steps
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub max_time: Option<Duration>,
+    /// The fold to test on, from 1, of data in folds; `all` tests on each in turn
+    #[arg(long, value_name = "K|all", conflicts_with = "resume")]
+    pub fold: Option<Fold>,
+    /// Train N times, with this seed and those after it, and report mean and deviation
+    #[arg(long, value_name = "N", conflicts_with = "resume",
+          value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub repeat: Option<u64>,
+    /// Allow --resume with a changed configuration; more --epochs alone need no leave
     #[arg(long, requires = "resume")]
     pub r#override: bool,
     /// Show the resolved configuration, the network and the reasoning, and stop
@@ -205,14 +240,6 @@ pub struct Train {
     /// How progress is shown [default: bar on a terminal, plain elsewhere]
     #[arg(long, value_name = "HOW")]
     pub progress: Option<Style>,
-}
-
-/// `16x4`
-fn pk(text: &str) -> Result<(usize, usize), String> {
-    let numbers = text.split_once(['x', 'X', '*']);
-    let numbers = numbers.and_then(|(p, k)| Some((p.parse().ok()?, k.parse().ok()?)));
-    let sound = numbers.filter(|&(p, k): &(usize, usize)| p > 0 && k > 0);
-    sound.ok_or_else(|| "expected classes x images of each, such as 16x4".into())
 }
 
 const EVAL_EXAMPLES: &str = "\

@@ -1,7 +1,9 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod embed;
 pub mod eval;
 mod exchange;
@@ -15,5 +17,7 @@ pub mod model;
 pub mod model_eval;
 pub mod model_export;
 pub mod search;
+pub mod shell;
 pub mod train;
+mod train_many;
 pub mod verify;

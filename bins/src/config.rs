@@ -35,6 +35,10 @@ pub struct Config {
     pub seed: u64,
     /// Passes over the training images.
     pub epochs: u64,
+    /// Steps in all, if training is to end within an epoch; then `epochs` does not matter. 0 for
+    /// whole epochs.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub steps: u64,
     /// Images per step.
     pub batch: usize,
     /// The highest learning rate; the schedule scales it.
@@ -43,6 +47,10 @@ pub struct Config {
     pub clip_norm: f64,
     /// Decay of the average of the weights that is evaluated and saved; 0 for none.
     pub ema: f64,
+    /// Minutes after which the state is saved within an epoch, too; after each epoch it always is.
+    /// Changes nothing in the result.
+    #[serde(skip_serializing_if = "is_usual_save")]
+    pub save_minutes: f64,
     /// The loss, as `name:key=value,… + weight*name`; `all` for every one in `compare`.
     pub loss: String,
     /// How the data is cut and judged; that of the format if absent.
@@ -67,6 +75,16 @@ pub struct Config {
     pub compare: Vec<Compared>,
 }
 
+const SAVE_MINUTES: f64 = 10.0;
+
+fn is_usual_save(minutes: &f64) -> bool {
+    *minutes == SAVE_MINUTES
+}
+
+fn is_zero(steps: &u64) -> bool {
+    *steps == 0
+}
+
 /// One run of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,10 +102,12 @@ impl Default for Config {
             recipe: String::new(),
             seed: 1,
             epochs: 6,
+            steps: 0,
             batch: 128,
             lr: 0.1,
             clip_norm: 0.0,
             ema: 0.0,
+            save_minutes: SAVE_MINUTES,
             loss: "so-softmax".into(),
             protocol: None,
             init: None,
@@ -319,6 +339,7 @@ impl Config {
                 "as long as `data.mean`: one number per channel",
             ),
             ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
+            (self.save_minutes >= 0.0, "save_minutes", "at least 0"),
         ];
         for (holds, key, wanted) in checks {
             if !holds {

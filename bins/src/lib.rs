@@ -18,6 +18,7 @@ pub mod progress;
 pub mod protocol;
 pub mod run_dir;
 pub mod source;
+pub mod tensorboard;
 pub mod trainer;
 pub mod weights;
 

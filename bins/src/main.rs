@@ -19,6 +19,10 @@ fn main() -> ExitCode {
         Command::Loss(command) => commands::loss::run(&command),
         Command::Model(command) => commands::model::run(&command),
         Command::Data(command) => commands::data::run(&command),
+        Command::Doctor(options) => commands::doctor::run(&options),
+        Command::Config(command) => commands::config::run(&command),
+        Command::Completions(options) => commands::shell::completions(&options),
+        Command::Man(options) => commands::shell::man(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -208,6 +208,8 @@ mod tests {
             train_loss: 0.5,
             train_accuracy: Some(0.9),
             validation: None,
+            health: None,
+            findings: Vec::new(),
             images_per_second: 1.0,
             waited_s: 0.0,
             seconds: 1.0,

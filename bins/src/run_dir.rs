@@ -7,14 +7,16 @@
 //!   train.log     what the terminal showed, as plain lines
 //!   metrics.csv   one row per epoch
 //!   events.jsonl  the same and more, for machines
-//!   ckpt/         last.safetensors, best.safetensors, last.state
+//!   events.out.tfevents.*  curves for TensorBoard
+//!   ckpt/         last.safetensors, best.safetensors, last.state, previous.state; after a
+//!                 divergence diverged.safetensors, the batch it began with
 //!   eval/         the final figures
 //!   plots/        pictures
 //! ```
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -99,12 +101,49 @@ impl RunDir {
                 .with_context(|| format!("making {}", folder.display()))?;
         }
         let run = Self::open(&path)?;
+        run.lock()?;
         run.write("config.toml", config.to_text().as_bytes())?;
         run.write_json("env.json", environment)?;
         Ok(run)
     }
 
-    /// Opens an existing run directory to continue it.
+    /// Opens a run directory to train on in it, and clears away what a kill has left behind:
+    /// unfinished files, and the begun line at the end of a log.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if another process trains in it; else as [`open`](Self::open).
+    pub fn resume(path: &Path) -> Result<Self> {
+        let run = Self::open(path)?;
+        run.lock()?;
+        for folder in ["", "ckpt", "eval", "plots"] {
+            let entries = path.join(folder).read_dir().into_iter().flatten();
+            for entry in entries.flatten() {
+                if entry.file_name().to_string_lossy().ends_with(".unfinished") {
+                    drop(std::fs::remove_file(entry.path()));
+                }
+            }
+        }
+        for name in ["train.log", "events.jsonl"] {
+            let file = path.join(name);
+            end_with_a_line(&file).with_context(|| format!("tidying {}", file.display()))?;
+        }
+        Ok(run)
+    }
+
+    /// Two trainings in one directory would write over each other. The system gives the lock back
+    /// when the process ends, however it ends.
+    fn lock(&self) -> Result<()> {
+        match self.log.try_lock() {
+            Err(TryLockError::WouldBlock) => bail!(ConfigError(format!(
+                "another process is training in {}",
+                self.path.display()
+            ))),
+            // A file system without locks is no reason not to train.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+        }
+    }
+
+    /// Opens an existing run directory.
     ///
     /// # Errors
     /// If its logs cannot be appended to.
@@ -155,12 +194,35 @@ impl RunDir {
         self.path.join("ckpt/last.state")
     }
 
+    /// The state before the last one, for the case that that is damaged.
+    pub fn previous_state(&self) -> PathBuf {
+        self.path.join("ckpt/previous.state")
+    }
+
+    /// Renames a damaged file, if it is there, so that nothing takes it for a good one.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn set_aside(&self, path: &Path) -> Result<()> {
+        let mut name = path.as_os_str().to_os_string();
+        name.push(".damaged");
+        match std::fs::rename(path, &name) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("renaming {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Adds a line to `train.log`.
     ///
     /// # Errors
     /// If the disk does not take it.
     pub fn log(&mut self, line: &str) -> Result<()> {
-        writeln!(self.log, "{line}").context("writing train.log")
+        let line = format!("{line}\n");
+        self.log
+            .write_all(line.as_bytes())
+            .context("writing train.log")
     }
 
     /// Adds an event to `events.jsonl`.
@@ -169,7 +231,10 @@ impl RunDir {
     /// If the disk does not take it.
     pub fn event(&mut self, kind: &str, data: impl Serialize) -> Result<()> {
         let event = serde_json::json!({ "event": kind, "data": serde_json::to_value(data)? });
-        writeln!(self.events, "{event}").context("writing events.jsonl")
+        let line = format!("{event}\n");
+        self.events
+            .write_all(line.as_bytes())
+            .context("writing events.jsonl")
     }
 
     /// Writes a file of the run as a whole: either the old or the new content is there.
@@ -190,6 +255,22 @@ impl RunDir {
         let mut text = serde_json::to_string_pretty(&value)?;
         text.push('\n');
         self.write(name, text.as_bytes())
+    }
+}
+
+/// Cuts off what stands behind the last line break.
+fn end_with_a_line(path: &Path) -> std::io::Result<()> {
+    let content = std::fs::read(path)?;
+    let end = content
+        .iter()
+        .rposition(|&b| b == b'\n')
+        .map_or(0, |at| at + 1);
+    match end == content.len() {
+        true => Ok(()),
+        false => OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .set_len(end as u64),
     }
 }
 
@@ -261,6 +342,31 @@ mod tests {
         let environment = Environment::here(1, String::new());
         let error = RunDir::create(Some(&first), &Config::default(), &environment);
         assert!(error.err().unwrap().to_string().contains("--resume"));
+    }
+
+    #[test]
+    fn a_run_is_trained_by_one_process_and_tidied_after_a_kill() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let environment = Environment::here(1, String::new());
+        let mut run = RunDir::create(Some(&out), &Config::default(), &environment).unwrap();
+        run.event("epoch", 1).unwrap();
+        let error = RunDir::resume(&out).err().unwrap();
+        assert!(error.is::<ConfigError>() && error.to_string().contains("another process"));
+        drop(run);
+        let events = out.join("events.jsonl");
+        let whole = std::fs::read_to_string(&events).unwrap();
+        std::fs::write(&events, format!("{whole}{{\"event\":\"ep")).unwrap();
+        let unfinished = out.join("ckpt/last.state.123.unfinished");
+        std::fs::write(&unfinished, "half").unwrap();
+        let mut run = RunDir::resume(&out).unwrap();
+        assert!(!unfinished.exists());
+        run.event("epoch", 2).unwrap();
+        let lines = std::fs::read_to_string(&events).unwrap();
+        assert!(
+            lines.starts_with(&whole) && lines.lines().count() == 2,
+            "{lines}"
+        );
     }
 
     #[test]

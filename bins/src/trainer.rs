@@ -1,7 +1,14 @@
 //! Training: the loop, its checkpoints, and the exact way back into an interrupted run.
 
+mod divergence;
+mod health;
+mod pace;
 mod row;
+mod state;
 
+pub use divergence::Diverged;
+pub use health::{Finding, Health, Term};
+pub use pace::{Pace, Rehearsal};
 pub use row::EpochRow;
 
 use crate::calibration::Calibration;
@@ -11,21 +18,19 @@ use crate::evaluation::{self, Evaluation, class_weights};
 use crate::progress::{Progress, Step, Style};
 use crate::protocol::Effort;
 use crate::run_dir::RunDir;
+use crate::tensorboard::EventFile;
 use crate::weights;
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use data::{Batch, metrics};
+use divergence::NotFinite;
 use engine::rng::Key;
 use engine::{Params, Tensor, Var};
+use health::Sample;
 use losses::{Criterion, Spec};
-use nn::{Backbone, Checkpoint, Ema, Metadata, Optimizer, Pass, Scope};
-use serde::{Deserialize, Serialize};
+use nn::{Backbone, Ema, Optimizer, Pass, Scope};
+use state::Place;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-
-/// Training stopped because the loss is no number any more: exit code 4.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Diverged(String);
 
 /// Training was interrupted and can be continued: exit code 130.
 #[derive(Debug, thiserror::Error)]
@@ -45,38 +50,20 @@ pub struct Trainer {
     optimizer: Box<dyn Optimizer<f32>>,
     ema: Option<Ema<f32>>,
     place: Place,
+    /// The end of the epoch so far, to look at.
+    sample: Sample,
     /// One for each complete epoch.
     rows: Vec<EpochRow>,
+    /// When to stop, wherever training is.
+    deadline: Option<Instant>,
+    /// When the state was last saved.
+    saved: Instant,
+    note: Option<String>,
     key: Key,
     /// Whether the loss has class weights, so that there is an accuracy.
     classifies: bool,
     /// That of the weights as they are, if it has been measured.
     calibration: Option<Calibration>,
-}
-
-/// Where training is, and what an exact resume needs beside the tensors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Place {
-    /// The epoch, from 0.
-    epoch: u64,
-    /// Batches of it that are done.
-    batch: usize,
-    /// Steps in all.
-    step: u64,
-    /// Sums over the images of the epoch so far.
-    sums: Sums,
-    /// The best figure of the validation so far.
-    best: f64,
-    /// Updates of the average of the weights.
-    ema_updates: u64,
-}
-
-/// What an epoch adds up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Sums {
-    images: usize,
-    loss: f64,
-    correct: f64,
 }
 
 impl Trainer {
@@ -120,57 +107,16 @@ impl Trainer {
             params,
             ema: None,
             place: Place::default(),
+            sample: Sample::default(),
             rows: Vec::new(),
+            deadline: None,
+            saved: Instant::now(),
+            note: None,
             classifies,
             calibration: None,
             config,
         };
         trainer.ema = trainer.fresh_average();
-        Ok(trainer)
-    }
-
-    /// Continues where the run in `run` was interrupted.
-    ///
-    /// # Errors
-    /// If the state is missing, damaged or of another network.
-    pub fn resume(config: Config, run: &RunDir) -> Result<Self> {
-        let mut trainer = Trainer::random(config)?;
-        let path = run.last_state();
-        let state = Checkpoint::<f32>::read(&path)
-            .with_context(|| format!("{} cannot be resumed", run.path().display()))?;
-        (trainer.place, trainer.rows) = state
-            .metadata
-            .get("place")
-            .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| anyhow!("{}: does not say where training was", path.display()))?;
-        // A part of the state as a checkpoint of its own, whose errors still name the file.
-        let part = |prefix: &str| {
-            let tensors = state.tensors.iter();
-            let named = tensors
-                .filter_map(|(name, t)| Some((name.strip_prefix(prefix)?.to_string(), t.clone())));
-            let mut part = state.clone();
-            part.tensors = named.collect();
-            part
-        };
-        let (model, average) = (part("model/"), part("average/"));
-        if let (Some(ema), false) = (&mut trainer.ema, average.tensors.is_empty()) {
-            ema.swap(&mut trainer.params);
-            average.load_into(&mut trainer.params)?;
-            ema.swap(&mut trainer.params);
-            ema.set_updates(trainer.place.ema_updates);
-        }
-        model.load_into(&mut trainer.params)?;
-        if average.tensors.is_empty() {
-            // An average that is asked for only now begins with the weights there are.
-            trainer.ema = trainer.fresh_average();
-        }
-        trainer
-            .optimizer
-            .load_state(&trainer.params, &part("optimizer/").tensors)
-            .with_context(|| format!("{} cannot be resumed", path.display()))?;
-        // If an evaluation comes before the next step, it has the margin of the last one.
-        let last = trainer.place.step.saturating_sub(1);
-        trainer.criterion.set_step(last);
         Ok(trainer)
     }
 
@@ -199,63 +145,34 @@ impl Trainer {
         &self.loaders
     }
 
-    /// Passes over the training examples.
+    /// Passes over the training examples, the last of which may be cut short.
     pub fn epochs(&self) -> u64 {
-        self.config.epochs
+        match self.config.steps {
+            0 => self.config.epochs,
+            steps => steps.div_ceil(self.loaders.train.batches() as u64),
+        }
     }
 
     /// Steps of the whole training.
     pub fn steps(&self) -> u64 {
-        self.config.epochs * self.loaders.train.batches() as u64
+        match self.config.steps {
+            0 => self.config.epochs * self.loaders.train.batches() as u64,
+            steps => steps,
+        }
     }
 
-    /// Does two steps on the first images of the first batch, as many as a second or so allows, and
-    /// tells what a whole step takes and what the first loss was. The trainer is used up: its
-    /// weights are no longer those of the start.
-    ///
-    /// # Errors
-    /// If data cannot be read, or the first step already diverges.
-    pub fn rehearse(mut self) -> Result<Rehearsal> {
-        /// Multiply-adds of a forward pass that every processor does in well under a second.
-        const WORK: usize = 10_000_000_000;
-        let per_image = self.net.summary(&self.params).multiply_adds().max(1);
-        let Some(batch) = self.loaders.train.epoch(0).next() else {
-            return Ok(Rehearsal::default());
-        };
-        let mut batch = batch?;
-        let whole = batch.len();
-        // Batch-norm needs two.
-        let part = (WORK / per_image).clamp(2, whole.max(2)).min(whole);
-        batch.images.truncate(batch.images.len() / whole * part);
-        batch.labels.truncate(part);
-        batch.indices.truncate(part);
-        batch.shape[0] = part;
-        batch.mixed = None;
-        self.step(&batch, 0.0)?;
-        let first_loss = self.place.sums.loss / self.place.sums.images as f64;
-        // The first step prepares what the others reuse.
-        let started = Instant::now();
-        self.step(&batch, 0.0)?;
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Rehearsal {
-            step: seconds * whole as f64 / part as f64,
-            first_loss,
-        })
+    /// Steps of an epoch.
+    fn steps_in(&self, epoch: u64) -> usize {
+        let whole = self.loaders.train.batches();
+        match self.config.steps {
+            0 => whole,
+            steps => whole.min(steps.saturating_sub(epoch * whole as u64) as usize),
+        }
     }
 
-    /// Bytes that training needs at a time, data aside: parameters, gradients and moments; and
-    /// activations with their gradients, by the outputs of all layers.
-    pub fn memory(&self) -> [usize; 2] {
-        let moments = self.optimizer.state(&self.params);
-        let moments: usize = moments.iter().map(|(_, t)| t.data().len()).sum();
-        let copies = 2 + usize::from(self.ema.is_some());
-        let outputs = self.net.summary(&self.params).rows;
-        let outputs: usize = outputs.iter().map(|row| row.output.elements()).sum();
-        let size = size_of::<f32>();
-        [
-            size * (copies * self.params.count() + moments),
-            2 * size * outputs * self.config.batch,
-        ]
+    /// Stops at this time, as Ctrl-C would, if training has not come to its end by then.
+    pub fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
     }
 
     /// From which cosine two are the same, if the weights as they are have been measured.
@@ -268,8 +185,8 @@ impl Trainer {
         self.place.step
     }
 
-    /// The learning rate of a step.
-    fn lr(&self, step: u64) -> f64 {
+    /// The learning rate of a step, counted from 0.
+    pub fn lr(&self, step: u64) -> f64 {
         self.config.lr * self.config.schedule.at(step, self.steps())
     }
 
@@ -279,15 +196,24 @@ impl Trainer {
     /// # Errors
     /// [`Diverged`], [`Interrupted`], or if data cannot be read or files not written.
     pub fn train(&mut self, run: &mut RunDir, style: Style) -> Result<Vec<EpochRow>> {
-        let steps = self.steps();
+        let (steps, epochs) = (self.steps(), self.epochs());
         let mut progress = Progress::new(style, steps, self.place.step);
-        while self.place.epoch < self.config.epochs {
-            let (row, is_best) = self.epoch(run, &mut progress)?;
-            let line = row.line(self.config.epochs, self.loaders.protocol);
-            progress.line(&line);
+        let mut events = EventFile::create(run.path(), self.place.step)?;
+        while self.place.epoch < epochs {
+            let (row, is_best) = self.epoch(run, &mut progress, &mut events)?;
+            let mut lines = vec![row.line(epochs, self.loaders.protocol)];
+            lines.extend(
+                row.findings
+                    .iter()
+                    .map(|finding| format!("warning: {finding}")),
+            );
+            for line in &lines {
+                progress.line(line);
+                run.log(line)?;
+            }
             progress.json(&serde_json::json!({ "epoch": row }));
-            run.log(&line)?;
             run.event("epoch", &row)?;
+            events.scalars(row.step, &row.scalars())?;
             self.rows.push(row);
             run.write("metrics.csv", EpochRow::table(&self.rows).as_bytes())?;
             self.save(run, is_best)?;
@@ -297,44 +223,62 @@ impl Trainer {
     }
 
     /// One epoch, or the rest of one.
-    fn epoch(&mut self, run: &mut RunDir, progress: &mut Progress) -> Result<(EpochRow, bool)> {
+    fn epoch(
+        &mut self,
+        run: &mut RunDir,
+        progress: &mut Progress,
+        events: &mut EventFile,
+    ) -> Result<(EpochRow, bool)> {
         let started = Instant::now();
-        let (epoch, total) = (self.place.epoch, self.steps());
+        let (epoch, epochs, total) = (self.place.epoch, self.epochs(), self.steps());
         let mut batches = self.loaders.train.epoch_from(epoch, self.place.batch);
         let seen_before = self.place.sums.images;
-        while let Some(batch) = batches.next() {
+        let end = self.steps_in(epoch);
+        while self.place.batch < end {
+            let Some(batch) = batches.next() else { break };
             let batch = batch?;
             let lr = self.lr(self.place.step);
-            self.step(&batch, lr)?;
+            let loss_before = self.place.sums.loss;
+            if let Err(problem) = self.step(&batch, lr)? {
+                progress.finish();
+                return Err(self.post_mortem(problem, &batch, lr, run)?.into());
+            }
             self.place.batch = batches.position();
             self.place.step += 1;
+            let loss = (self.place.sums.loss - loss_before) / batch.len() as f64;
+            events.step(self.place.step, total, loss, lr)?;
             let (sums, accuracy) = (&self.place.sums, self.accuracy());
             let step = Step {
                 epoch: epoch + 1,
-                epochs: self.config.epochs,
+                epochs,
                 step: self.place.step,
                 steps: total,
                 loss: sums.loss / sums.images as f64,
                 accuracy,
             };
             progress.step(step, batch.len());
-            if INTERRUPT.load(Ordering::Relaxed) {
+            if let Some(reason) = self.reason_to_stop() {
                 progress.finish();
                 self.save(run, false)?;
-                run.log(&format!("interrupted after step {}", self.place.step))?;
+                run.log(&format!("{reason} after step {}", self.place.step))?;
                 return Err(Interrupted(format!(
-                    "interrupted after step {} of {total}; continue with\n  \
+                    "{reason} after step {} of {total}; continue with\n  \
                      hypersphere train --resume {}",
                     self.place.step,
                     run.path().display()
                 ))
                 .into());
             }
+            if self.is_save_due() {
+                self.save(run, false)?;
+            }
         }
         let waited = batches.waited().as_secs_f64();
         let training = started.elapsed().as_secs_f64();
         let train_accuracy = self.accuracy();
+        let health = self.health()?;
         let sums = std::mem::take(&mut self.place.sums);
+        self.sample = Sample::default();
         self.place.batch = 0;
         self.place.epoch += 1;
         let judged = self.judge(Part::Validation)?;
@@ -348,89 +292,106 @@ impl Trainer {
         if let (true, Some((_, value))) = (is_best, figure) {
             self.place.best = value;
         }
-        let row = EpochRow {
+        let mut row = EpochRow {
             epoch: epoch + 1,
             step: self.place.step,
             lr: self.lr(self.place.step - 1),
             train_loss: sums.loss / sums.images as f64,
             train_accuracy,
             validation,
+            health,
+            findings: Vec::new(),
             images_per_second: (sums.images - seen_before) as f64 / training,
             waited_s: waited,
             seconds: started.elapsed().as_secs_f64(),
         };
+        row.findings = health::findings(&self.rows, &row, &self.situation());
         Ok((row, is_best))
     }
 
-    /// Forward, backward, update.
-    fn step(&mut self, batch: &Batch, lr: f64) -> Result<()> {
-        let step = self.place.step;
-        self.criterion.set_step(step);
-        let outcome = {
-            let mut pass = Pass::train(&self.params, self.key.at(step));
-            let images = Var::constant(Tensor::new(batch.shape, &batch.images));
-            let found = self.net.features(&mut pass, &images);
-            let of = |labels: &[usize], pass: &mut Pass<'_, f32>| {
-                let before = found.before_neck.as_ref();
-                (self.criterion).forward_around_neck(pass, before, &found.embedding, labels)
-            };
-            let mut outcome = of(&batch.labels, &mut pass)?;
-            if let Some(mixed) = &batch.mixed {
-                let other = of(&mixed.labels, &mut pass)?.loss;
-                let share = f64::from(mixed.share);
-                outcome.loss = outcome.loss * share + other * (1.0 - share);
-            }
-            outcome
-        };
+    /// Why training should stop where it is.
+    fn reason_to_stop(&self) -> Option<&'static str> {
+        // After the last step there is nothing to stop.
+        let late = self.deadline.is_some_and(|at| Instant::now() >= at);
+        let late = late && self.place.step < self.steps();
+        match INTERRUPT.load(Ordering::Relaxed) {
+            true => Some("interrupted"),
+            false => late.then_some("time is up"),
+        }
+    }
+
+    /// Forward, backward, update. If a number is not finite, the parameters are not updated.
+    fn step(&mut self, batch: &Batch, lr: f64) -> Result<Result<(), NotFinite>> {
+        let outcome = self.forward(batch)?;
         let loss = f64::from(outcome.loss.value().item());
         if !loss.is_finite() {
-            return Err(self.diverged("the loss", step, lr).into());
+            return Ok(Err(NotFinite::Loss));
         }
+        let images = batch.len() as f64;
+        let sums = &mut self.place.sums;
         if let Some(logits) = &outcome.logits {
             let classes = logits.shape().last();
             let share = metrics::accuracy(logits.data(), classes, &batch.labels);
-            self.place.sums.correct += share * batch.len() as f64;
+            sums.correct += share * images;
         }
-        self.place.sums.images += batch.len();
-        self.place.sums.loss += loss * batch.len() as f64;
+        sums.images += batch.len();
+        sums.steps += 1;
+        sums.loss += loss * images;
+        sums.terms.resize(outcome.terms.len(), 0.0);
+        for (sum, value) in sums.terms.iter_mut().zip(&outcome.terms) {
+            *sum += value * images;
+        }
         // The graph is used up before the parameters are written.
         outcome.loss.backward_into(&mut self.params)?;
+        let embeddings = outcome.embeddings.value().clone();
         drop(outcome);
         let norm = match self.config.clip_norm {
-            0.0 => 0.0,
+            0.0 => nn::grad_norm(&self.params),
             most => nn::clip_grad_norm(&mut self.params, most),
         };
         if !norm.is_finite() {
-            return Err(self.diverged("the gradient", step, lr).into());
+            return Ok(Err(NotFinite::Gradient));
         }
+        self.place.sums.gradient += norm;
+        let left = self
+            .steps_in(self.place.epoch)
+            .saturating_sub(self.place.batch);
+        self.sample.add(embeddings, &batch.labels, left);
         self.optimizer.step(&mut self.params, lr);
         self.calibration = None;
         if let Some(ema) = &mut self.ema {
             ema.update(&self.params);
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    fn diverged(&self, what: &str, step: u64, lr: f64) -> Diverged {
-        let broken = self.params.iter().find_map(|(id, param)| {
-            let value = self.params.value(id);
-            let finite = value.data().iter().all(|x| x.is_finite());
-            (!finite).then(|| {
-                format!(
-                    " `{}` is the first parameter with such a value.",
-                    param.name()
-                )
-            })
-        });
-        Diverged(format!(
-            "training diverged: {what} of step {step} is not a finite number (learning rate {lr:.3e}).{}\n  \
-             Try a smaller `lr`, `clip_norm = 5`, or a smaller margin or scale.{}",
-            broken.unwrap_or_default(),
-            match self.place.epoch {
-                0 => "",
-                _ => " The weights of the last complete epoch are kept.",
+    /// The loss of a batch in training.
+    fn forward(&mut self, batch: &Batch) -> Result<Forward> {
+        let step = self.place.step;
+        self.criterion.set_step(step);
+        let mut pass = Pass::train(&self.params, self.key.at(step));
+        let images = Var::constant(Tensor::new(batch.shape, &batch.images));
+        let found = self.net.features(&mut pass, &images);
+        let before = found.before_neck.as_ref();
+        let of = |labels: &[usize], pass: &mut Pass<'_, f32>| {
+            (self.criterion).forward_around_neck(pass, before, &found.embedding, labels)
+        };
+        let outcome = of(&batch.labels, &mut pass)?;
+        let mut forward = Forward {
+            terms: outcome.terms.iter().map(|term| term.value).collect(),
+            loss: outcome.loss,
+            logits: outcome.logits,
+            embeddings: found.embedding.clone(),
+        };
+        if let Some(mixed) = &batch.mixed {
+            let share = f64::from(mixed.share);
+            let other = of(&mixed.labels, &mut pass)?;
+            forward.loss = forward.loss * share + other.loss * (1.0 - share);
+            for (value, other) in forward.terms.iter_mut().zip(&other.terms) {
+                *value = *value * share + other.value * (1.0 - share);
             }
-        ))
+        }
+        Ok(forward)
     }
 
     /// The share of the epoch's images so far that the margin-free logits got right; `None` where
@@ -477,72 +438,15 @@ impl Trainer {
         self.ema = ema;
         result
     }
-
-    /// Writes the weights and the state. The weights come first: a state that is newer than the
-    /// weights beside it would resume to the same end, but the other order would not hurt either,
-    /// since the state holds its own weights.
-    fn save(&mut self, run: &RunDir, is_best: bool) -> Result<()> {
-        let metadata = self.metadata();
-        self.with_final_weights(|trainer| {
-            let weights = Checkpoint::of(&trainer.params, metadata);
-            weights.write(&run.last_weights())?;
-            if is_best {
-                weights.write(&run.best_weights())?;
-            }
-            Ok::<(), nn::CheckpointError>(())
-        })?;
-        self.place.ema_updates = self.ema.as_ref().map_or(0, Ema::updates);
-        let named = |prefix: &str, tensors: Vec<(String, Tensor<f32>)>| {
-            let prefixed = tensors
-                .into_iter()
-                .map(|(name, t)| (format!("{prefix}/{name}"), t));
-            prefixed.collect::<Vec<_>>()
-        };
-        let model = |params: &Params<f32>| Checkpoint::of(params, Metadata::new()).tensors;
-        let mut tensors = named("model", model(&self.params));
-        tensors.extend(named("optimizer", self.optimizer.state(&self.params)));
-        if let Some(mut ema) = self.ema.take() {
-            ema.swap(&mut self.params);
-            tensors.extend(named("average", model(&self.params)));
-            ema.swap(&mut self.params);
-            self.ema = Some(ema);
-        }
-        let place = serde_json::to_string(&(&self.place, &self.rows))?;
-        let state = Checkpoint::new(tensors, Metadata::from([("place".into(), place)]));
-        state.write(&run.last_state())?;
-        Ok(())
-    }
-
-    /// What a user of the weights needs to know.
-    fn metadata(&self) -> Metadata {
-        let description = weights::Description {
-            model: self.net.name.into(),
-            options: self.config.model.options(),
-            input: self.net.input,
-            loss: format!("{:#}", self.criterion.spec()),
-            classes: self.loaders.classes.clone(),
-            mean: self.loaders.normalise.mean().to_vec(),
-            std: self.loaders.normalise.std().to_vec(),
-            centre: self.config.data.centre,
-            sound: self.loaders.sound,
-            calibration: self.calibration.clone(),
-        };
-        let mut metadata = description.metadata();
-        let mut more = |key: &str, value: String| drop(metadata.insert(key.into(), value));
-        more("protocol", self.loaders.protocol.name().into());
-        more("epoch", self.place.epoch.to_string());
-        more("step", self.place.step.to_string());
-        metadata
-    }
 }
 
-/// What two steps tell before a training.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Rehearsal {
-    /// Seconds of a step.
-    pub step: f64,
-    /// The loss of the first step.
-    pub first_loss: f64,
+/// What a forward pass makes of a batch.
+struct Forward {
+    loss: Var<f32>,
+    /// The value of each term of the loss, without its weight.
+    terms: Vec<f64>,
+    logits: Option<Tensor<f32>>,
+    embeddings: Var<f32>,
 }
 
 /// A part of the data to judge on.

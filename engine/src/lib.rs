@@ -77,6 +77,7 @@ pub mod rng;
 mod shape;
 mod tensor;
 mod var;
+pub mod watch;
 
 pub use error::{Error, Result};
 pub use float::Float;

@@ -13,6 +13,7 @@ use crate::params::{Params, Slot};
 use crate::profile::{Direction, timed};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
+use crate::watch;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
@@ -66,6 +67,14 @@ impl<T: Float> Node<T> {
     pub(crate) fn parameter(slot: Slot) -> Arc<Self> {
         Self::new(Kind::Leaf(Some(slot)))
     }
+
+    /// The name of the parameter that this is, if it is one.
+    fn parameter_name(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Leaf(Some(slot)) => Some(slot.name.to_string()),
+            _ => None,
+        }
+    }
 }
 
 impl<T: Float> Drop for Node<T> {
@@ -113,6 +122,9 @@ pub fn apply_and_look<T: Float, O: Registered<N>, const N: usize>(
     })
     .map_err(|e| name_parameters(e, &inputs))?;
     look(&saved);
+    watch::look(O::NAME, Direction::Forward, &value, || {
+        inputs.iter().rev().find_map(|v| v.parameter())
+    });
     let need = inputs.map(|v| v.node.is_some());
     if !need.contains(&true) {
         return Ok(Var::constant(value));
@@ -147,9 +159,7 @@ pub fn apply_and_look<T: Float, O: Registered<N>, const N: usize>(
 fn name_parameters<T: Float>(mut error: Error, inputs: &[&Var<T>]) -> Error {
     if let Error::Operands(bad) = &mut error {
         for (operand, var) in bad.operands.iter_mut().zip(inputs) {
-            if let Some(Kind::Leaf(Some(slot))) = var.node.as_ref().map(|n| &n.kind) {
-                operand.name = Some(slot.name.to_string());
-            }
+            operand.name = var.parameter().or(operand.name.take());
         }
     }
     error
@@ -170,6 +180,11 @@ impl<T: Float> Var<T> {
     pub(crate) fn of_node(value: Tensor<T>, node: Arc<Node<T>>) -> Self {
         let node = Some(node);
         Var { value, node }
+    }
+
+    /// The name of the parameter that this is, if it is one.
+    fn parameter(&self) -> Option<String> {
+        self.node.as_ref()?.parameter_name()
     }
 
     /// The same value, cut off from what made it.
@@ -266,6 +281,7 @@ impl<T: Float> Var<T> {
             let backward = backward.lock().ok().and_then(|mut b| b.take());
             backward.ok_or(Error::Consumed { op })?(dy, &mut |i, dx| {
                 let Some(input) = &inputs[i] else { return };
+                watch::look(op, Direction::Backward, &dx, || input.parameter_name());
                 if let Kind::Leaf(_) = input.kind {
                     return at_leaf(input, dx);
                 }

@@ -11,6 +11,7 @@ use crate::table;
 use engine::rng::Key;
 use engine::{BufferId, Float, ParamId, Params, Tensor, Var};
 use nn::{Init, Pass, Scope};
+use std::iter::repeat;
 use std::rc::Rc;
 
 /// What a network is trained to minimise: the weighted sum of the losses of a [`Spec`].
@@ -56,6 +57,18 @@ pub struct Outcome<T: Float> {
     pub logits: Option<Tensor<T>>,
 }
 
+/// How hard a summand of a loss pulls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pull {
+    /// What it is and what it is worth.
+    pub term: TermValue,
+    /// The norm of its gradient with respect to the embeddings of the batch, its weight included.
+    pub embeddings: f64,
+    /// The norm of its gradient with respect to everything that is learned under `head`, its
+    /// weight included; 0 if nothing is.
+    pub head: f64,
+}
+
 /// One summand of a loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TermValue {
@@ -65,6 +78,16 @@ pub struct TermValue {
     pub weight: f64,
     /// Its value, not multiplied by the weight.
     pub value: f64,
+}
+
+impl TermValue {
+    fn of<T: Float>(part: &Part<T>) -> Self {
+        TermValue {
+            name: part.name,
+            weight: part.weight,
+            value: part.mean().value().item().to_f64(),
+        }
+    }
 }
 
 impl<T: Float> Criterion<T> {
@@ -186,13 +209,7 @@ impl<T: Float> Criterion<T> {
                 classes: self.classes,
             });
         }
-        let setting = Setting {
-            heads: self.heads(pass),
-            step: self.step,
-            training: pass.key(),
-            held: Rc::new(Held::given(Default::default())),
-            watch: None,
-        };
+        let setting = self.setting(pass);
         let batch = Batch::new(embeddings, labels, &setting)?;
         let before = before.map(|features| Batch::new(features, labels, &setting));
         let before = before.transpose()?;
@@ -201,11 +218,7 @@ impl<T: Float> Criterion<T> {
             _ => &batch,
         });
         let parts = parts(&self.losses, sides)?;
-        let terms = parts.iter().map(|part| TermValue {
-            name: part.name,
-            weight: part.weight,
-            value: part.mean().value().item().to_f64(),
-        });
+        let terms = parts.iter().map(TermValue::of);
         let logits = match batch.logits()? {
             Some(logits) => Some(logits),
             None => self.own_logits(embeddings, &setting.heads)?,
@@ -221,6 +234,59 @@ impl<T: Float> Criterion<T> {
             }
         }
         Ok(outcome)
+    }
+
+    fn setting(&self, pass: &mut Pass<'_, T>) -> Setting<T> {
+        Setting {
+            heads: self.heads(pass),
+            step: self.step,
+            training: pass.key(),
+            held: Rc::new(Held::given(Default::default())),
+            watch: None,
+        }
+    }
+
+    /// How hard each summand pulls at embeddings `[N, D]` and at the class weights. No state moves
+    /// on. Every summand is computed by itself, so this is for a look once in a while.
+    ///
+    /// # Errors
+    /// As [`forward`](Criterion::forward).
+    pub fn pulls(
+        &self,
+        params: &Params<T>,
+        embeddings: &Tensor<T>,
+        labels: &[usize],
+    ) -> Result<Vec<Pull>> {
+        let mut pulls = Vec::new();
+        loop {
+            let leaf = Var::leaf(embeddings.clone());
+            let setting = self.setting(&mut Pass::eval(params).tracked());
+            let batch = Batch::new(&leaf, labels, &setting)?;
+            let parts = parts(&self.losses, repeat(&batch))?;
+            let Some(part) = parts.get(pulls.len()) else {
+                return Ok(pulls);
+            };
+            let mut pull = Pull {
+                term: TermValue::of(part),
+                embeddings: 0.0,
+                head: 0.0,
+            };
+            let value = part.mean() * part.weight;
+            if value.is_tracked() {
+                let gradients = value.try_backward()?;
+                let square = |var: &Var<T>| {
+                    let gradient = gradients.of(var).into_iter().flat_map(|g| g.data());
+                    gradient.map(|g| g.to_f64().powi(2)).sum::<f64>()
+                };
+                let owned = setting.heads.owned.values();
+                let linear = setting.heads.linear.iter();
+                let linear = linear.flat_map(|(w, b)| [Some(w), b.as_ref()]).flatten();
+                let head = owned.chain(linear).chain(&setting.heads.angular);
+                pull.head = head.map(square).sum::<f64>().sqrt();
+                pull.embeddings = square(&leaf).sqrt();
+            }
+            pulls.push(pull);
+        }
     }
 
     /// What the classes of embeddings `[N, D]` are predicted by, as in [`Outcome::logits`].
@@ -363,4 +429,48 @@ pub fn expected_initial_loss(spec: &Spec, classes: usize, dim: usize) -> Result<
     let labels: Vec<_> = (0..SAMPLES).map(|_| rng.below(classes)).collect();
     let outcome = criterion.forward(&mut Pass::eval(&params), &embeddings, &labels)?;
     Ok(outcome.loss.value().item().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pulls_add_up_to_the_gradient_of_the_loss() {
+        let spec: Spec = "softmax + 0.5*center".parse().unwrap();
+        let mut params = Params::<f64>::new();
+        let criterion = Criterion::new(&spec, &mut Scope::root(&mut params, 1), 3, 4).unwrap();
+        let mut rng = Key::new(2).rng();
+        let embeddings = Tensor::from_fn([6, 4], |_| rng.normal());
+        let labels = [0, 1, 2, 0, 1, 2];
+        let before = params.buffers();
+        let pulls = criterion.pulls(&params, &embeddings, &labels).unwrap();
+        let names: Vec<_> = pulls.iter().map(|p| p.term.name).collect();
+        assert_eq!(names, ["softmax", "center"]);
+        assert_eq!(
+            before[0].1.data(),
+            params.buffers()[0].1.data(),
+            "no centre has moved"
+        );
+
+        // The softmax alone, by the ordinary way.
+        let alone = Criterion::new(
+            &"softmax".parse().unwrap(),
+            &mut Scope::root(&mut Params::new(), 1),
+            3,
+            4,
+        );
+        let alone = alone.unwrap();
+        let leaf = Var::leaf(embeddings.clone());
+        let outcome = alone
+            .forward(&mut Pass::eval(&params).tracked(), &leaf, &labels)
+            .unwrap();
+        let gradients = outcome.loss.backward();
+        let norm = |g: &Tensor<f64>| g.data().iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!((pulls[0].embeddings - norm(gradients.of(&leaf).unwrap())).abs() < 1e-12);
+        assert!(pulls[0].head > 0.0);
+        // Centres are state and are not learned.
+        assert!(pulls[1].embeddings > 0.0 && pulls[1].head == 0.0);
+        assert!((pulls[1].term.weight - 0.5).abs() < 1e-12);
+    }
 }

@@ -102,7 +102,7 @@ pub use advice::{
 };
 pub use batch::Batch;
 pub use checks::{CHECKS, Check, SURROGATE_CHECKS};
-pub use criterion::{Criterion, Outcome, TermValue, expected_initial_loss};
+pub use criterion::{Criterion, Outcome, Pull, TermValue, expected_initial_loss};
 pub use error::{Error, Result};
 pub use evaluate::{Tensors, evaluate};
 pub use info::{

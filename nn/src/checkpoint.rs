@@ -1,4 +1,8 @@
-//! Weights on disk: safetensors files, written atomically.
+//! Weights on disk: safetensors files, written atomically, with a checksum.
+//!
+//! The checksum is the CRC-32C of the whole file, its own eight digits taken as zeros. It stands
+//! in the metadata under `crc32c`, so that the file remains one that every reader of safetensors
+//! reads; here a file that does not match it is refused. Files without one are taken as they are.
 //!
 //! Layouts are stored as they are in memory: convolution weights `[kh, kw, in/groups, out]`,
 //! linear weights `[out, in]`. The same content gives the same bytes.
@@ -9,6 +13,7 @@ use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const _: () = assert!(
@@ -67,6 +72,20 @@ pub enum CheckpointError {
         path: PathBuf,
         /// What is wrong.
         reason: String,
+    },
+    /// The content is not what was written.
+    #[error(
+        "{} is damaged: the checksum of its content is {found}, but it was written with {expected}\n  \
+         use another copy of it; a program that has changed it on purpose must remove `crc32c` from \
+         its metadata", path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The checksum that is written in it.
+        expected: String,
+        /// That of what is there.
+        found: String,
     },
     /// A tensor holds something other than floating-point numbers of 32 or 64 bits.
     #[error("{}: `{key}` holds {found}; expected F32 or F64", path.display())]
@@ -148,9 +167,15 @@ impl<T: Float> Checkpoint<T> {
                 reason: format!("two tensors are called `{}`", pair[0].0),
             });
         }
-        let header = header::<T>(&tensors, &self.metadata);
+        let mut header = header::<T>(&tensors, &self.metadata);
+        let length = (header.len() as u64).to_le_bytes();
+        let content = tensors.iter().map(|(_, t)| cast_slice(t.data()));
+        let start = crc32c::crc32c_append(crc32c::crc32c(&length), header.as_bytes());
+        let checksum = content.fold(start, crc32c::crc32c_append);
+        let place = checksum_place(header.as_bytes()).expect("the header has a place for it");
+        header.replace_range(place, &format!("{checksum:08x}"));
         write_atomically(path, |file| {
-            file.write_all(&(header.len() as u64).to_le_bytes())?;
+            file.write_all(&length)?;
             file.write_all(header.as_bytes())?;
             for (_, tensor) in &tensors {
                 file.write_all(cast_slice(tensor.data()))?;
@@ -167,8 +192,8 @@ impl<T: Float> Checkpoint<T> {
     /// Reads a file; `f32` and `f64` are converted to this type, from `f64` to `f32` by rounding.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`], [`Format`](CheckpointError::Format) or
-    /// [`Type`](CheckpointError::Type).
+    /// [`CheckpointError::Io`], [`Format`](CheckpointError::Format),
+    /// [`Damaged`](CheckpointError::Damaged) or [`Type`](CheckpointError::Type).
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         Self::read_some(path, |_| true)
     }
@@ -190,7 +215,24 @@ impl<T: Float> Checkpoint<T> {
             path: path.to_path_buf(),
             reason,
         };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
+        let (size, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|e| format(e.to_string()))?;
+        let mut metadata: Metadata = header
+            .metadata()
+            .clone()
+            .unwrap_or_default()
+            .into_iter()
+            .collect();
+        if let Some(expected) = metadata.remove(CHECKSUM) {
+            let found = checksum(&bytes, size);
+            if found != expected {
+                return Err(CheckpointError::Damaged {
+                    path: path.to_path_buf(),
+                    expected,
+                    found,
+                });
+            }
+        }
         let file = SafeTensors::deserialize(&bytes).map_err(|e| format(e.to_string()))?;
         let mut tensors = Vec::new();
         for (key, view) in file.iter() {
@@ -213,12 +255,7 @@ impl<T: Float> Checkpoint<T> {
         tensors.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(Checkpoint {
             tensors,
-            metadata: header
-                .metadata()
-                .clone()
-                .unwrap_or_default()
-                .into_iter()
-                .collect(),
+            metadata,
             source: path.to_path_buf(),
         })
     }
@@ -267,7 +304,37 @@ impl<T: Float> Checkpoint<T> {
     }
 }
 
-/// The JSON at the head of a file: sorted, so that the bytes depend on the content alone.
+/// The key of the metadata that holds the checksum.
+const CHECKSUM: &str = "crc32c";
+
+/// What stands for the checksum while it is computed.
+const NO_CHECKSUM: &str = "00000000";
+
+/// Where the digits of the checksum are in a header as it is written here. Within a text of JSON
+/// the quotes would be escaped, so nothing else looks like it.
+fn checksum_place(header: &[u8]) -> Option<Range<usize>> {
+    let key = format!("\"{CHECKSUM}\":\"");
+    let found = header.windows(key.len()).position(|w| w == key.as_bytes());
+    let start = found? + key.len();
+    (start + NO_CHECKSUM.len() <= header.len()).then_some(start..start + NO_CHECKSUM.len())
+}
+
+/// The checksum of a file whose header has `size` bytes.
+fn checksum(bytes: &[u8], size: usize) -> String {
+    let header = &bytes[8..8 + size];
+    let sum = match checksum_place(header) {
+        None => crc32c::crc32c(bytes),
+        Some(place) => {
+            let (before, rest) = bytes.split_at(8 + place.start);
+            let sum = crc32c::crc32c_append(crc32c::crc32c(before), NO_CHECKSUM.as_bytes());
+            crc32c::crc32c_append(sum, &rest[place.len()..])
+        }
+    };
+    format!("{sum:08x}")
+}
+
+/// The JSON at the head of a file: sorted, so that the bytes depend on the content alone, with
+/// zeros in the place of the checksum.
 fn header<T: Float>(tensors: &[&(String, Tensor<T>)], metadata: &Metadata) -> String {
     let mut offset = 0;
     let mut entries = BTreeMap::new();
@@ -281,6 +348,8 @@ fn header<T: Float>(tensors: &[&(String, Tensor<T>)], metadata: &Metadata) -> St
         entries.insert(name.as_str(), entry);
         offset = end;
     }
+    let mut metadata = metadata.clone();
+    metadata.insert(CHECKSUM.into(), NO_CHECKSUM.into());
     entries.insert("__metadata__", serde_json::json!(metadata));
     let mut text = serde_json::json!(entries).to_string();
     // Padded, so that the numbers begin on a multiple of eight bytes.
@@ -399,6 +468,42 @@ mod tests {
         );
         let left: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing is left beside the file: {left:?}");
+    }
+
+    /// Wherever a bit falls over in what the file holds, and whatever the crate of the format
+    /// says to it.
+    #[test]
+    fn a_single_wrong_bit_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("last.state");
+        let tensors = vec![("w".to_string(), Tensor::new([3], &[1.0_f32, -2.0, 0.5]))];
+        let mut file = Checkpoint::new(tensors, metadata());
+        file.metadata
+            .insert("quoted".into(), "\"crc32c\":\"".into());
+        file.write(&path).unwrap();
+        assert_eq!(
+            Checkpoint::<f32>::read(&path).unwrap().metadata,
+            file.metadata
+        );
+        let good = fs::read(&path).unwrap();
+        // The one place where it cannot be: the name of the checksum itself.
+        let name = checksum_place(&good[8..]).unwrap().start + 8;
+        let name = name - "\"crc32c\":\"".len()..name;
+        let mut damaged = 0;
+        for at in (0..good.len()).filter(|at| !name.contains(at)) {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 7);
+            fs::write(&path, &bad).unwrap();
+            let error = Checkpoint::<f32>::read(&path).err();
+            let error = error.unwrap_or_else(|| panic!("byte {at} of {}", good.len()));
+            assert!(error.to_string().contains("last.state"), "{error}");
+            damaged += usize::from(matches!(error, CheckpointError::Damaged { .. }));
+        }
+        assert!(
+            damaged > 50,
+            "the checksum found {damaged} of {}",
+            good.len()
+        );
     }
 
     /// A network of a hundred layers has a header of more than 65,535 bytes.

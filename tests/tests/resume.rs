@@ -124,7 +124,10 @@ fn a_damaged_state_is_an_error_that_names_the_file() {
         let error = Trainer::resume(config.clone(), run).err();
         format!("{:#}", error.expect("no trainer comes of this"))
     };
-    assert!(message(&run).contains("last.state"), "{}", message(&run));
+    // Nothing was saved yet: the run begins anew.
+    let anew = Trainer::resume(config.clone(), &run).unwrap();
+    assert_eq!(anew.step_count(), 0);
+    assert!(anew.note().unwrap().contains("no checkpoint yet"));
 
     trainer.train(&mut run, Style::None).unwrap();
     let path = run.last_state();
@@ -140,4 +143,36 @@ fn a_damaged_state_is_an_error_that_names_the_file() {
     assert!(message(&run).contains("does not say where training was"));
     std::fs::write(&path, good).unwrap();
     assert!(Trainer::resume(config.clone(), &run).is_ok());
+}
+
+#[test]
+fn a_damaged_state_falls_back_to_the_one_before_it() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, hurt] = ["whole", "hurt"].map(|name| folder.path().join(name));
+    let config = config(&[]);
+    let (mut run, mut trainer) = start(&whole, &config);
+    trainer.train(&mut run, Style::None).unwrap();
+
+    let (mut run, mut trainer) = start(&hurt, &config);
+    trainer.train(&mut run, Style::None).unwrap();
+    let path = run.last_state();
+    let mut bytes = std::fs::read(&path).unwrap();
+    // One bit of a weight, which is a number before and after.
+    let at = bytes.len() - 1_001;
+    bytes[at] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let mut trainer = Trainer::resume(config.clone(), &run).unwrap();
+    assert_eq!(trainer.step_count(), 4, "the end of the first epoch");
+    let note = trainer.note().unwrap();
+    for part in [
+        "last.state is damaged",
+        "going on from",
+        "previous.state, step 4",
+    ] {
+        assert!(note.contains(part), "{note}");
+    }
+    assert!(hurt.join("ckpt/last.state.damaged").exists() && !path.exists());
+    trainer.train(&mut run, Style::None).unwrap();
+    assert_same_end(&whole, &hurt);
 }

@@ -1,18 +1,18 @@
 //! `hypersphere train`: from a recipe to a trained embedding.
 
+use super::train_many;
 use crate::choose::{Choice, choose};
-use crate::cli::Train;
+use crate::cli::{Fold, Train};
 use crate::config::{Config, ConfigError, Layers, RECIPES};
 use crate::evaluation::{self, Evaluation};
 use crate::figures::{self, Figures};
-use crate::pictures::{self, Embedding};
-use crate::plot::{self, Features};
+use crate::pictures;
 use crate::progress::{Style, short};
 use crate::protocol::Protocol;
-use crate::run_dir::{self, Environment, RunDir};
+use crate::run_dir::{Environment, RunDir};
 use crate::trainer::{INTERRUPT, Part, Trainer};
 use anyhow::{Context, Result, bail};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -43,10 +43,21 @@ pub fn run(options: Train) -> Result<()> {
         print_recipes();
         return Ok(());
     };
-    if config.loss == "all" {
-        return compare(&config, &options, style);
+    let one = One {
+        max_time: options.max_time,
+        dry_run: options.dry_run,
+        style,
+    };
+    let out = options.out.as_deref();
+    let many = options.repeat.is_some() || options.fold == Some(Fold::All);
+    match (config.loss == "all", many) {
+        (true, true) => bail!(ConfigError(
+            "`--loss all` is one run for each loss; repeat one loss at a time".into()
+        )),
+        (true, false) => train_many::losses(&config, out, &one),
+        (false, true) => train_many::repeats(&config, &options, &one),
+        (false, false) => one.run(config, out).map(drop),
     }
-    single(config, options.out.as_deref(), options.dry_run, style).map(drop)
 }
 
 fn print_recipes() {
@@ -125,6 +136,13 @@ fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {
     if let Some(model) = &options.model {
         layers.add_option("model.name", model.as_str())?;
     }
+    if options.epochs.is_some() {
+        // What the epochs were cut to before does not hold for the new ones.
+        layers.add_option("steps", 0)?;
+    }
+    if let Some(Fold::One(fold)) = options.fold {
+        layers.add_option("data.fold", i64::from(fold))?;
+    }
     let whole = [
         ("model.embed_dim", options.embed_dim.map(|n| n as i64)),
         ("epochs", options.epochs.map(|n| n as i64)),
@@ -145,29 +163,77 @@ fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {
         .try_for_each(|s| layers.add_assignment(s))
 }
 
-/// One run, from nothing. Returns what was found on the test images, unless it was only asked
-/// what would be done.
-fn single(
-    config: Config,
-    out: Option<&Path>,
-    dry_run: bool,
-    style: Style,
-) -> Result<Option<(Evaluation, PathBuf)>> {
-    let mut trainer = Trainer::new(config.clone())?;
-    if dry_run {
-        print!("{}", config.to_text());
-        println!("\n{}", trainer.net().summary(trainer.params()));
-        introduction(&trainer, &config)?
-            .iter()
-            .for_each(|l| println!("{l}"));
-        return rehearsal(trainer).map(|()| None);
+/// How a run is made.
+pub(super) struct One {
+    /// When it should end at the latest.
+    pub max_time: Option<Duration>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+    /// How progress is shown.
+    pub style: Style,
+}
+
+impl One {
+    /// One run, from nothing. Returns what was found on the test images, unless it was only asked
+    /// what would be done.
+    pub fn run(&self, mut config: Config, out: Option<&Path>) -> Result<Option<Evaluation>> {
+        let started = Instant::now();
+        let fitted = match self.max_time {
+            Some(limit) => Some(fit(&mut config, limit)?),
+            None => None,
+        };
+        let mut trainer = Trainer::new(config.clone())?;
+        let mut lines = introduction(&trainer, &config)?;
+        lines.extend(fitted);
+        if self.dry_run {
+            print!("{}", config.to_text());
+            println!("\n{}", trainer.net().summary(trainer.params()));
+            lines.iter().for_each(|l| println!("{l}"));
+            return rehearsal(trainer).map(|()| None);
+        }
+        if let Some(limit) = self.max_time {
+            trainer.set_deadline(started + limit);
+        }
+        let environment = Environment::here(config.seed, trainer.loaders().fingerprint.clone());
+        let mut run = RunDir::create(out, &config, &environment)?;
+        for line in lines {
+            say(&mut run, self.style, &line)?;
+        }
+        finish(&mut trainer, &mut run, self.style).map(Some)
     }
-    let environment = Environment::here(config.seed, trainer.loaders().fingerprint.clone());
-    let mut run = RunDir::create(out, &config, &environment)?;
-    for line in introduction(&trainer, &config)? {
-        say(&mut run, style, &line)?;
+}
+
+/// Measures the speed, and if need be makes the schedule end earlier so that all is done within
+/// `limit`. Says what was found.
+fn fit(config: &mut Config, limit: Duration) -> Result<String> {
+    let started = Instant::now();
+    let trainer = Trainer::new(config.clone())?;
+    let wanted = trainer.steps();
+    let pace = trainer.measure(limit)?;
+    let left = limit.saturating_sub(started.elapsed());
+    let possible = pace.steps_within(left);
+    let within = short(limit);
+    if possible == 0 {
+        bail!(ConfigError(format!(
+            "--max-time {within} is too short: a step takes {:.2} s here and now, evaluation {:.0} s",
+            pace.step,
+            pace.validation + pace.test
+        )));
     }
-    finish(&mut trainer, &mut run, style).map(Some)
+    if possible >= wanted {
+        return Ok(format!(
+            "time    {:.3} s a step here and now: all {wanted} steps fit into {within}",
+            pace.step
+        ));
+    }
+    config.steps = possible;
+    config.epochs = possible.div_ceil(pace.steps_of_epoch);
+    Ok(format!(
+        "time    {:.3} s a step here and now: {possible} of {wanted} steps fit into {within}, {:.1} \
+         epochs; the schedule ends there",
+        pace.step,
+        possible as f64 / pace.steps_of_epoch as f64
+    ))
 }
 
 /// What the training would cost, by its first steps.
@@ -243,7 +309,7 @@ fn say(run: &mut RunDir, style: Style, line: &str) -> Result<()> {
 }
 
 /// Trains to the end, judges, draws.
-fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Evaluation, PathBuf)> {
+fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<Evaluation> {
     let started = Instant::now();
     let rows = trainer.train(run, style)?;
     let test = trainer.judge(Part::Test)?.expect("there is a test part");
@@ -277,7 +343,7 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<(Eval
         Style::Json => println!("{}", serde_json::json!({ "test": figures })),
         _ => println!("{line}"),
     }
-    Ok((test, run.path().to_path_buf()))
+    Ok(test)
 }
 
 /// The figure that counts, and the others in brackets.
@@ -310,7 +376,13 @@ fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
     add_options(&mut layers, options)?;
     let config = layers.resolve()?;
     let differences = old.differences(&config);
-    if !differences.is_empty() && !options.r#override {
+    let is_extension = |(key, ..): &(String, String, String)| match key.as_str() {
+        "epochs" => config.epochs > old.epochs,
+        // Whole epochs instead of a number of steps.
+        "steps" => config.steps == 0 && config.epochs >= old.epochs,
+        _ => false,
+    };
+    if !differences.iter().all(is_extension) && !options.r#override {
         let lines: Vec<_> = differences
             .iter()
             .map(|(key, old, new)| format!("  {key}: {old} -> {new}"))
@@ -321,10 +393,26 @@ fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
             lines.join("\n")
         )));
     }
-    let mut run = RunDir::open(path)?;
+    let mut run = RunDir::resume(path)?;
     let mut trainer = Trainer::resume(config.clone(), &run)?;
+    if let Some(limit) = options.max_time {
+        trainer.set_deadline(Instant::now() + limit);
+    }
+    if let Some(note) = trainer.note() {
+        say(&mut run, style, &format!("note    {note}"))?;
+    }
+    for (key, old, new) in &differences {
+        say(&mut run, style, &format!("changed {key}: {old} -> {new}"))?;
+    }
     if !differences.is_empty() {
         run.write("config.toml", config.to_text().as_bytes())?;
+        let step = trainer.step_count();
+        let line = format!(
+            "the schedule is that of {} steps from the start: the learning rate goes on at {:.3e}",
+            trainer.steps(),
+            trainer.lr(step)
+        );
+        say(&mut run, style, &format!("note    {line}"))?;
     }
     let line = format!(
         "resumed at step {} of {}",
@@ -333,104 +421,4 @@ fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
     );
     say(&mut run, style, &line)?;
     finish(&mut trainer, &mut run, style).map(drop)
-}
-
-/// Every loss of the configuration's comparison, one run each, with a table and a picture.
-fn compare(config: &Config, options: &Train, style: Style) -> Result<()> {
-    if config.compare.is_empty() {
-        bail!(ConfigError(
-            "`loss = \"all\"` needs a list of losses under [[compare]]; the recipes have one"
-                .into()
-        ));
-    }
-    let folder = run_dir::claim(options.out.as_deref(), config)?;
-    let (mut found, total) = (Vec::new(), config.compare.len());
-    for (i, compared) in config.compare.iter().enumerate() {
-        let mut config = config.clone();
-        config.loss.clone_from(&compared.loss);
-        config.compare.clear();
-        if let Some(dim) = compared.embed_dim {
-            config.model.embed_dim = dim;
-        }
-        if matches!(style, Style::Bar | Style::Plain) {
-            eprintln!("\n[{}/{}] {}", i + 1, total, compared.loss);
-        }
-        let out = folder.join(format!("{:02}-{}", i + 1, run_dir::slug(&compared.loss)));
-        let outcome = single(config.clone(), Some(&out), options.dry_run, style)?;
-        if let Some((evaluation, _)) = outcome {
-            found.push((config, evaluation));
-        }
-    }
-    if found.is_empty() {
-        return Ok(());
-    }
-    let table = table(&found);
-    print!("\n{table}");
-    let write = |name: &str, text: &str| {
-        let path = folder.join(name);
-        let bytes = text.as_bytes();
-        nn::checkpoint::write_atomically(&path, |f| std::io::Write::write_all(f, bytes))
-            .with_context(|| format!("writing {}", path.display()))
-    };
-    write("comparison.md", &table)?;
-    let titles: Vec<String> = found.iter().map(|(c, _)| panel_title(&c.loss)).collect();
-    for (name, features) in [
-        ("embeddings", Features::Raw),
-        ("directions", Features::Unit),
-    ] {
-        let panels: Vec<_> = titles
-            .iter()
-            .zip(&found)
-            .filter_map(|(title, (_, e))| Embedding::new(title, e, config.protocol()))
-            .collect();
-        if panels.is_empty() {
-            break;
-        }
-        let panels: Vec<_> = panels.iter().map(|p| p.panel(features)).collect();
-        let title = format!("{}: {name}", config.recipe);
-        write(&format!("{name}.svg"), &plot::grid(&title, 4, &panels)?)?;
-    }
-    println!("\n{}", folder.display());
-    Ok(())
-}
-
-/// The loss as the heading of a small panel: its parameters only where there is room for them.
-fn panel_title(loss: &str) -> String {
-    const ROOM: usize = 26;
-    match loss.chars().count() {
-        0..=ROOM => loss.to_string(),
-        _ => run_dir::slug(loss),
-    }
-}
-
-/// The comparison as a Markdown table.
-fn table(found: &[(Config, Evaluation)]) -> String {
-    let Some((config, first)) = found.first() else {
-        return String::new();
-    };
-    let keys = config.protocol().summary().iter();
-    let keys: Vec<&str> = keys
-        .copied()
-        .filter(|k| first.figures.get(k).is_some())
-        .collect();
-    let mut table = String::from("| loss | dimensions |");
-    for key in &keys {
-        let unit = if figures::is_percent(key) { " / %" } else { "" };
-        table += &format!(" {}{unit} |", figures::label(key));
-    }
-    table += &format!("\n|---|---|{}\n", "---|".repeat(keys.len()));
-    for (config, evaluation) in found {
-        table += &format!("| `{}` | {} |", config.loss, config.model.embed_dim);
-        for key in &keys {
-            let value = evaluation.figures.get(key).unwrap_or(f64::NAN);
-            table += &format!(" {} |", figures::shown(key, value).trim_end_matches(" %"));
-        }
-        table.push('\n');
-    }
-    table += &format!(
-        "\nSeed {}, {} epochs, {} test images, weights of the last epoch. One run each: small \
-         differences are chance.\n",
-        config.seed, config.epochs, first.figures.images
-    );
-    table
 }

@@ -73,10 +73,7 @@ impl Sound {
             ))),
             None => Ok(()),
         };
-        let in_folds = matches!(
-            data.format,
-            Format::Esc10 | Format::Esc50 | Format::Urbansound
-        );
+        let in_folds = data.format.folds().is_some();
         let fold = ("fold", data.fold.is_some() && !in_folds);
         refuse(&[fold], "is for data sets in folds (ESC, UrbanSound8K)")?;
         let Some(usual) = Sound::usual(data.format) else {

@@ -144,6 +144,15 @@ impl Format {
         found.expect("every format is in the table, as a test asserts")
     }
 
+    /// Into how many folds its authors have cut it for training and test in turn.
+    pub fn folds(self) -> Option<u32> {
+        match self {
+            Format::Esc10 | Format::Esc50 => Some(5),
+            Format::Urbansound => Some(10),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_default(&self) -> bool {
         *self == Format::default()
     }

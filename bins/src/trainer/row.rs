@@ -1,5 +1,6 @@
 //! What an epoch leaves in `metrics.csv`.
 
+use super::{Finding, Health};
 use crate::figures::Figures;
 use crate::protocol::Protocol;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,12 @@ pub struct EpochRow {
     pub train_accuracy: Option<f64>,
     /// What was found on the held-out part, after the epoch.
     pub validation: Option<Figures>,
+    /// What the terms of the loss did and how the embeddings lie.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// What is wrong with that, told once.
+    #[serde(default)]
+    pub findings: Vec<Finding>,
     /// Training images per second.
     pub images_per_second: f64,
     /// Seconds that steps waited for data.
@@ -29,40 +36,65 @@ pub struct EpochRow {
 }
 
 impl EpochRow {
-    /// All rows as CSV. The columns of the validation are those of the first row that has one.
+    /// All rows as CSV. Its columns are those of any row, in the order they come up.
     pub(super) fn table(rows: &[EpochRow]) -> String {
-        let judged = rows.iter().find_map(|row| row.validation.as_ref());
-        let keys: Vec<&str> = judged.map_or(Vec::new(), |v| v.iter().map(|(k, _)| k).collect());
-        let mut header = vec!["epoch", "step", "lr", "train_loss", "train_accuracy"];
-        let columns: Vec<String> = keys.iter().map(|key| column(key)).collect();
-        header.extend(columns.iter().map(String::as_str));
-        header.extend(["images_per_second", "waited_s", "seconds"]);
+        let cells: Vec<Vec<(String, String)>> = rows.iter().map(EpochRow::cells).collect();
+        let mut header: Vec<&str> = Vec::new();
+        for (name, _) in cells.iter().flatten() {
+            if !header.contains(&name.as_str()) {
+                header.push(name);
+            }
+        }
         let mut table = header.join(",") + "\n";
-        for row in rows {
-            table += &(row.csv(&keys) + "\n");
+        for row in &cells {
+            let cell = |name: &&str| {
+                row.iter()
+                    .find(|(n, _)| n == name)
+                    .map_or("", |(_, v)| v.as_str())
+            };
+            table += &(header.iter().map(cell).collect::<Vec<_>>().join(",") + "\n");
         }
         table
     }
 
-    fn csv(&self, keys: &[&str]) -> String {
-        let of_key = |key: &&str| {
-            let value = self.validation.as_ref().and_then(|v| v.get(key));
-            value.map_or(String::new(), |v| v.to_string())
-        };
-        let mut cells = vec![
-            self.epoch.to_string(),
-            self.step.to_string(),
-            self.lr.to_string(),
-            self.train_loss.to_string(),
-            self.train_accuracy.map_or(String::new(), |a| a.to_string()),
-        ];
-        cells.extend(keys.iter().map(of_key));
-        cells.extend([
+    /// The columns and what stands in them.
+    fn cells(&self) -> Vec<(String, String)> {
+        let optional = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+        let mut cells: Vec<(String, String)> = Vec::new();
+        let mut add = |name: &str, value: String| cells.push((name.into(), value));
+        add("epoch", self.epoch.to_string());
+        add("step", self.step.to_string());
+        add("lr", self.lr.to_string());
+        add("train_loss", self.train_loss.to_string());
+        add("train_accuracy", optional(self.train_accuracy));
+        for (key, value) in self.validation.iter().flat_map(Figures::iter) {
+            add(&column(key), value.to_string());
+        }
+        for (name, value) in self.health.iter().flat_map(Health::figures) {
+            add(&name, optional(value));
+        }
+        add(
+            "images_per_second",
             format!("{:.1}", self.images_per_second),
-            format!("{:.3}", self.waited_s),
-            format!("{:.2}", self.seconds),
-        ]);
-        cells.join(",")
+        );
+        add("waited_s", format!("{:.3}", self.waited_s));
+        add("seconds", format!("{:.2}", self.seconds));
+        cells
+    }
+
+    /// What is drawn over the steps, with names in groups as TensorBoard shows them.
+    pub(super) fn scalars(&self) -> Vec<(String, f64)> {
+        let mut scalars = vec![("epoch/train_loss".to_string(), self.train_loss)];
+        scalars.extend(
+            self.train_accuracy
+                .map(|a| ("epoch/train_accuracy".into(), a)),
+        );
+        let validation = self.validation.iter().flat_map(Figures::iter);
+        scalars.extend(validation.map(|(key, value)| (format!("validation/{key}"), value)));
+        let health = self.health.iter().flat_map(Health::figures);
+        scalars.extend(health.filter_map(|(name, value)| Some((format!("health/{name}"), value?))));
+        scalars.push(("speed/images_per_second".into(), self.images_per_second));
+        scalars
     }
 
     pub(super) fn line(&self, epochs: u64, protocol: Protocol) -> String {
@@ -72,6 +104,9 @@ impl EpochRow {
         }
         if let Some(v) = &self.validation {
             line += &format!("; validation {}", v.line(protocol.summary()));
+        }
+        if let Some(health) = &self.health {
+            line += &health.line();
         }
         line + &format!(
             "; {:.0} images/s, {:.1} s",

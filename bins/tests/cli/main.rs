@@ -1,5 +1,8 @@
 //! The program as a user meets it: arguments in; files, two streams and an exit code out.
 
+mod accidents;
+mod configs;
+mod daily;
 mod data;
 mod exporting;
 mod folders;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// A folder to work in, with 400 + 100 training images and 200 test images in `digits/`.
-fn workplace() -> tempfile::TempDir {
+pub fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let digits = folder.path().join("digits");
     std::fs::create_dir(&digits).unwrap();
@@ -14,7 +14,7 @@ fn workplace() -> tempfile::TempDir {
 }
 
 /// `train mnist` on the small folder into `out`, with more options after these.
-fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let usual = [
         "train",
         "mnist",
@@ -44,7 +44,7 @@ fn files_below(folder: &Path) -> Vec<String> {
     files
 }
 
-fn read(path: PathBuf) -> String {
+pub fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
@@ -70,18 +70,26 @@ fn a_run_leaves_its_files_and_one_line_on_standard_output() {
         "ckpt/best.safetensors",
         "ckpt/last.safetensors",
         "ckpt/last.state",
+        "ckpt/previous.state",
         "config.toml",
         "env.json",
         "eval/confusion.csv",
         "eval/test.json",
         "events.jsonl",
+        "events.out.tfevents",
         "metrics.csv",
         "plots/cosines.svg",
         "plots/curves.svg",
         "plots/embedding.svg",
         "train.log",
     ];
-    assert_eq!(files_below(&out), expected);
+    let mut files = files_below(&out);
+    for file in &mut files {
+        if file.starts_with("events.out.tfevents.") {
+            file.truncate("events.out.tfevents".len());
+        }
+    }
+    assert_eq!(files, expected);
     assert_eq!(read(out.join("metrics.csv")).lines().count(), 3);
     for line in read(out.join("events.jsonl")).lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -218,8 +226,19 @@ fn divergence_is_explained_and_exits_with_4() {
         folder.path(),
         &wild,
         4,
-        &["training diverged", "step", "Try a smaller `lr`"],
+        &["training diverged", "step", "First: ", "Try a smaller `lr`"],
     );
+    let kept = folder.path().join("wild/ckpt/diverged.safetensors");
+    let bytes = std::fs::read(&kept).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("input").unwrap().shape(), [50, 28, 28, 1]);
+    assert_eq!(file.tensor("labels").unwrap().shape(), [50]);
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let facts = header.metadata().clone().unwrap();
+    assert!(facts["origin"].contains('`'), "{facts:?}");
+    assert!(facts["step"].parse::<u64>().unwrap() < 8, "{facts:?}");
+    let events = read(folder.path().join("wild/events.jsonl"));
+    assert!(events.contains("\"diverged\""), "{events}");
 }
 
 #[test]
@@ -233,8 +252,18 @@ fn a_changed_configuration_is_refused_unless_overridden() {
     let rows = || read(folder.path().join("run/metrics.csv")).lines().count() - 1;
     assert_eq!(rows(), 1);
 
-    let extended = resume(&["--epochs", "2", "--override"]);
-    succeed(folder.path(), &extended);
+    // More epochs and nothing else need no leave.
+    let outcome = run(folder.path(), &resume(&["--epochs", "2"]));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    for part in [
+        "epochs: 1 -> 2",
+        "resumed at step 8 of 16",
+        "the learning rate goes on at",
+    ] {
+        assert!(outcome.stderr.contains(part), "{}", outcome.stderr);
+    }
+    let fewer = resume(&["--epochs", "1"]);
+    fail(folder.path(), &fewer, 2, &["epochs: 2 -> 1", "--override"]);
     assert_eq!(rows(), 2);
     let config = read(folder.path().join("run/config.toml"));
     assert!(config.contains("epochs = 2"), "{config}");

@@ -1,0 +1,98 @@
+//! `hypersphere config`, `completions` and `man`.
+
+use crate::{fail, run, succeed};
+
+#[test]
+fn a_configuration_is_begun_shown_compared_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    succeed(at, &["config", "init", "mnist-2d", "-o", "my.toml"]);
+    let text = std::fs::read_to_string(at.join("my.toml")).unwrap();
+    assert!(
+        text.contains("base = \"mnist-2d\"")
+            && text.contains("# Train: hypersphere train -c my.toml")
+    );
+    // What was begun is the recipe.
+    let shown = succeed(at, &["config", "show", "my.toml"]);
+    assert_eq!(shown, succeed(at, &["config", "show", "mnist-2d"]));
+    assert_eq!(succeed(at, &["config", "diff", "my.toml", "mnist-2d"]), "");
+    fail(
+        at,
+        &["config", "init", "-o", "my.toml"],
+        2,
+        &["my.toml is there already"],
+    );
+    assert_eq!(std::fs::read_to_string(at.join("my.toml")).unwrap(), text);
+    // What is shown is a file that says the same.
+    std::fs::write(at.join("shown.toml"), &shown).unwrap();
+    assert_eq!(
+        succeed(at, &["config", "diff", "my.toml", "shown.toml"]),
+        ""
+    );
+    let other = succeed(at, &["config", "show", "my.toml", "--set", "lr=0.025"]);
+    std::fs::write(at.join("other.toml"), other).unwrap();
+    let outcome = run(at, &["config", "diff", "my.toml", "other.toml"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert_eq!(outcome.stdout.lines().count(), 1, "{}", outcome.stdout);
+    assert!(outcome.stdout.starts_with("lr: ") && outcome.stdout.ends_with("-> 0.025\n"));
+
+    assert_eq!(
+        succeed(at, &["config", "validate", "my.toml", "shown.toml"])
+            .lines()
+            .count(),
+        2
+    );
+    std::fs::write(at.join("typo.toml"), "base = \"mnist\"\nepoch = 3\n").unwrap();
+    std::fs::write(
+        at.join("loss.toml"),
+        "base = \"mnist\"\nloss = \"arcfac\"\n",
+    )
+    .unwrap();
+    let parts = [
+        "typo.toml",
+        "line 2",
+        "`epochs`",
+        "loss.toml: ",
+        "`arcface`",
+        "2 of 3 files",
+    ];
+    fail(
+        at,
+        &["config", "validate", "typo.toml", "my.toml", "loss.toml"],
+        2,
+        &parts,
+    );
+    fail(
+        at,
+        &["config", "show", "none.toml"],
+        2,
+        &["none.toml: there is no such file"],
+    );
+    fail(at, &["config", "show", "."], 2, &["no run"]);
+    fail(
+        at,
+        &["config", "show", "mnits"],
+        2,
+        &["did you mean `mnist`"],
+    );
+}
+
+#[test]
+fn shells_and_readers_are_told_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = succeed(folder.path(), &["completions", shell]);
+        for word in ["hypersphere", "gradcheck", "max-time"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let page = succeed(folder.path(), &["man"]);
+    assert!(
+        page.contains(".TH") && page.contains("Exit codes"),
+        "{page}"
+    );
+    succeed(folder.path(), &["man", "-o", "man1"]);
+    let train = std::fs::read_to_string(folder.path().join("man1/hypersphere-train.1")).unwrap();
+    assert!(train.contains("max\\-time"), "{train}");
+    assert!(folder.path().join("man1/hypersphere-loss-plot.1").is_file());
+}

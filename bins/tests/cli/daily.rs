@@ -1,0 +1,351 @@
+//! Daily use of `train`: what it finds wrong, how long it may take, how often it is repeated.
+
+use crate::training::{read, train, workplace};
+use crate::{fail, run, succeed};
+use serde_json::Value;
+use std::path::Path;
+use std::time::Instant;
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&read(path.to_path_buf())).unwrap()
+}
+
+/// A row of `metrics.csv` by the names of its columns.
+fn row(run: &Path, number: usize) -> Vec<(String, String)> {
+    let table = read(run.join("metrics.csv"));
+    let mut lines = table.lines();
+    let header = lines.next().unwrap().split(',');
+    let cells = lines.nth(number).unwrap().split(',');
+    header
+        .zip(cells)
+        .map(|(h, c)| (h.into(), c.into()))
+        .collect()
+}
+
+fn number(row: &[(String, String)], name: &str) -> f64 {
+    let cell = row.iter().find(|(n, _)| n == name);
+    let cell = cell.unwrap_or_else(|| panic!("{name} is missing in {row:?}"));
+    cell.1.parse().unwrap_or_else(|_| panic!("{cell:?}"))
+}
+
+#[test]
+fn every_epoch_tells_what_terms_and_embeddings_do() {
+    let folder = workplace();
+    let two = ["--epochs", "2", "--loss", "so-softmax + 0.01*center"];
+    let outcome = run(folder.path(), &train("run", &two));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("° to own class"),
+        "{}",
+        outcome.stderr
+    );
+    let out = folder.path().join("run");
+    let last = row(&out, 1);
+    let terms = ["so-softmax", "center"].map(|term| {
+        assert!(number(&last, &format!("term_{term}_gradient")) > 0.0);
+        number(&last, &format!("term_{term}")) * number(&last, &format!("term_{term}_weight"))
+    });
+    // The terms add up to the loss.
+    let loss = number(&last, "train_loss");
+    assert!(
+        (terms[0] + terms[1] - loss).abs() < 1e-4 * loss,
+        "{terms:?} {loss}"
+    );
+    let theta = number(&last, "theta_own");
+    assert!((10.0..100.0).contains(&theta), "{theta}");
+    let [same, different] =
+        ["same", "different"].map(|kind| number(&last, &format!("train_cosine_{kind}")));
+    assert!(same > different, "{same} {different}");
+    let rank = number(&last, "effective_rank");
+    assert!((1.0..64.0).contains(&rank), "{rank}");
+    assert!(number(&last, "gradient_norm") > 0.0);
+    let events = read(out.join("events.jsonl"));
+    assert!(events.contains("\"effective_rank\""), "{events}");
+}
+
+/// A network without batch normalisation at a rate that is too high for it.
+#[test]
+fn a_collapse_is_found_and_explained_once() {
+    let folder = workplace();
+    let wild = ["--epochs", "3", "--model", "lenet++-light", "--lr", "0.2"];
+    let outcome = run(folder.path(), &train("run", &wild));
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let told = outcome.stderr.matches("warning: collapse: ").count();
+    assert_eq!(told, 1, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("try: a smaller `lr`"),
+        "{}",
+        outcome.stderr
+    );
+    let doctor = run(folder.path(), &["doctor", "run"]);
+    assert_eq!(doctor.code, Some(1));
+    assert!(doctor.stdout.contains(": collapse: "), "{}", doctor.stdout);
+}
+
+/// In a batch of two images of two classes there is no triplet.
+#[test]
+fn a_term_without_gradient_is_found_and_explained_once() {
+    let folder = workplace();
+    let pairs = [
+        "--epochs",
+        "2",
+        "--loss",
+        "softmax + triplet",
+        "--set",
+        "batch=2",
+        "--set",
+        "data.limit=20",
+    ];
+    let mut arguments = train("run", &pairs);
+    arguments.retain(|a| !["--batch", "50"].contains(a));
+    let outcome = run(folder.path(), &arguments);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    let told = outcome.stderr.matches("warning: dead: `triplet`").count();
+    assert_eq!(told, 1, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("try: batches with several images"),
+        "{}",
+        outcome.stderr
+    );
+    let out = folder.path().join("run");
+    assert!(read(out.join("train.log")).contains("warning: dead: `triplet`"));
+    assert_eq!(number(&row(&out, 0), "term_triplet_gradient"), 0.0);
+    assert!(read(out.join("events.jsonl")).contains("\"kind\":\"dead\""));
+}
+
+#[test]
+fn a_limit_of_time_fits_the_schedule_and_the_configuration_repeats_it() {
+    let folder = workplace();
+    let limit = ["--epochs", "100000", "--max-time", "10s"];
+    let started = Instant::now();
+    let outcome = run(folder.path(), &train("run", &limit));
+    let seconds = started.elapsed().as_secs_f64();
+    assert!(
+        outcome.stderr.contains("steps fit into 10 s"),
+        "{}",
+        outcome.stderr
+    );
+    assert!(seconds < 20.0, "{seconds}");
+    if outcome.code != Some(0) {
+        // On a machine that has become slower the time is up before the end, and then it ends, too.
+        assert_eq!(outcome.code, Some(130), "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("time is up after step"),
+            "{}",
+            outcome.stderr
+        );
+        succeed(folder.path(), &["train", "--resume", "run"]);
+    }
+    let out = folder.path().join("run");
+    let config = read(out.join("config.toml"));
+    let steps = config.lines().find_map(|l| l.strip_prefix("steps = "));
+    let steps: u64 = steps.unwrap_or_else(|| panic!("{config}")).parse().unwrap();
+    let rows = read(out.join("metrics.csv")).lines().count() - 1;
+    let last = row(&out, rows - 1);
+    assert_eq!(number(&last, "step"), steps as f64);
+    // 8 steps make an epoch.
+    assert_eq!(rows as u64, steps.div_ceil(8));
+    assert!(config.contains(&format!("epochs = {rows}")), "{config}");
+    // The schedule has come to its end.
+    assert!(number(&last, "lr") < 1e-3 * 0.1, "{last:?}");
+
+    // A run of so few steps as a file repeats exactly what was fitted.
+    let few = ["--set", "steps=11"];
+    succeed(folder.path(), &train("few", &few));
+    let copy = ["train", "-c", "few/config.toml", "--out", "copy"];
+    succeed(folder.path(), &copy);
+    let weights = |run: &str| std::fs::read(folder.path().join(run).join("ckpt/last.safetensors"));
+    assert!(weights("few").unwrap() == weights("copy").unwrap());
+    let rows = ["few", "copy"].map(|run| row(&folder.path().join(run), 1));
+    assert_eq!(rows.map(|row| number(&row, "step")), [11.0, 11.0]);
+
+    fail(
+        folder.path(),
+        &train("never", &["--max-time", "0.001s"]),
+        2,
+        &["too short"],
+    );
+    fail(
+        folder.path(),
+        &train("never", &["--max-time", "soon"]),
+        2,
+        &["30m"],
+    );
+}
+
+#[test]
+fn repeats_are_runs_of_their_own_with_mean_and_deviation() {
+    let folder = workplace();
+    let three = ["--epochs", "1", "--repeat", "3", "--seed", "5"];
+    let stdout = succeed(folder.path(), &train("all", &three));
+    let out = folder.path().join("all");
+    assert!(stdout.contains(&read(out.join("summary.md"))), "{stdout}");
+    let summary = json(&out.join("summary.json"));
+    let found = &summary["figures"]["accuracy"];
+    let mut values = Vec::new();
+    for (i, seed) in (5..8).enumerate() {
+        let test = json(&out.join(format!("seed-{seed}/eval/test.json")));
+        let accuracy = test["figures"]["accuracy"].as_f64().unwrap();
+        assert_eq!(found["values"][i], accuracy);
+        values.push(accuracy);
+    }
+    let mean = values.iter().sum::<f64>() / 3.0;
+    assert!((found["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
+    assert!(
+        found["deviation"].as_f64().unwrap() > 0.0,
+        "seeds differ: {values:?}"
+    );
+    // Each is the run that its seed makes alone.
+    succeed(
+        folder.path(),
+        &train("alone", &["--epochs", "1", "--seed", "6"]),
+    );
+    let weights = |run: &str| std::fs::read(folder.path().join(run).join("ckpt/last.safetensors"));
+    assert!(weights("all/seed-6").unwrap() == weights("alone").unwrap());
+    fail(
+        folder.path(),
+        &train("f", &["--fold", "all"]),
+        2,
+        &["`mnist` has none", "esc10"],
+    );
+}
+
+/// Two clips of two kinds of sounds in each of five folds, half a second at 8 kHz.
+fn sounds(root: &Path) {
+    const SAMPLES: u32 = 4_000;
+    let mut table = "filename,fold,target,category,esc10,src_file,take\n".to_string();
+    std::fs::create_dir_all(root.join("audio")).unwrap();
+    std::fs::create_dir_all(root.join("meta")).unwrap();
+    for (fold, target, take) in
+        (1..=5).flat_map(|f| [(f, 0, 'A'), (f, 1, 'A'), (f, 0, 'B'), (f, 1, 'B')])
+    {
+        let name = format!("{fold}-1000-{take}-{target}.wav");
+        let kind = ["dog", "rain"][target];
+        table += &format!("{name},{fold},{target},{kind},True,1000,{take}\n");
+        let mut bytes = b"RIFF".to_vec();
+        bytes.extend((36 + 2 * SAMPLES).to_le_bytes());
+        bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+        bytes.extend(8_000u32.to_le_bytes());
+        bytes.extend(16_000u32.to_le_bytes());
+        bytes.extend(b"\x02\0\x10\0data");
+        bytes.extend((2 * SAMPLES).to_le_bytes());
+        for i in 0..SAMPLES {
+            let hz = 300.0 + 900.0 * target as f64 + 11.0 * f64::from(fold);
+            let level = 8e3 * (std::f64::consts::TAU * hz * f64::from(i) / 8e3).sin();
+            bytes.extend((level as i16).to_le_bytes());
+        }
+        std::fs::write(root.join("audio").join(name), bytes).unwrap();
+    }
+    std::fs::write(root.join("meta/esc50.csv"), table).unwrap();
+}
+
+#[test]
+fn every_fold_is_tested_on_in_turn() {
+    let folder = tempfile::tempdir().unwrap();
+    sounds(&folder.path().join("esc"));
+    let arguments = [
+        "train",
+        "esc10",
+        "--data",
+        "esc",
+        "--epochs",
+        "1",
+        "--batch",
+        "4",
+        "--out",
+        "cross",
+        "--set",
+        "data.rate=8000",
+        "--set",
+        "data.seconds=0.5",
+    ];
+    let stdout = succeed(
+        folder.path(),
+        &[&arguments[..], &["--fold", "all"]].concat(),
+    );
+    assert!(stdout.contains("5 runs"), "{stdout}");
+    let mut tested = 0.0;
+    for fold in 1..=5 {
+        let out = folder.path().join(format!("cross/fold-{fold}"));
+        let config = read(out.join("config.toml"));
+        assert!(config.contains(&format!("fold = {fold}\n")), "{config}");
+        tested += json(&out.join("eval/test.json"))["figures"]["images"]
+            .as_f64()
+            .unwrap();
+    }
+    assert_eq!(tested, 20.0, "every clip is tested once");
+    let summary = json(&folder.path().join("cross/summary.json"));
+    assert_eq!(summary["runs"][4], "fold-5");
+    let mut one = arguments.to_vec();
+    one[9] = "one";
+    succeed(folder.path(), &[&one[..], &["--fold", "3"]].concat());
+    let weights = |run: &str| std::fs::read(folder.path().join(run).join("ckpt/last.safetensors"));
+    assert!(weights("one").unwrap() == weights("cross/fold-3").unwrap());
+    one[9] = "none";
+    fail(
+        folder.path(),
+        &[&one[..], &["--fold", "some"]].concat(),
+        2,
+        &["or `all`"],
+    );
+}
+
+#[test]
+fn the_doctor_finds_what_was_damaged_and_what_is_unfinished() {
+    let folder = workplace();
+    succeed(folder.path(), &train("run", &["--epochs", "1"]));
+    let text = succeed(folder.path(), &["doctor", "run"]);
+    assert!(
+        text.contains("good     2 checkpoints are whole")
+            || text.contains("good     3 checkpoints"),
+        "{text}"
+    );
+    assert!(!text.contains("problem"), "{text}");
+
+    let weights = folder.path().join("run/ckpt/best.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    let at = bytes.len() - 9;
+    bytes[at] ^= 1;
+    std::fs::write(&weights, bytes).unwrap();
+    std::fs::remove_file(folder.path().join("run/eval/test.json")).unwrap();
+    let outcome = run(folder.path(), &["doctor", "run"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    for part in [
+        "best.safetensors is damaged",
+        "not come to its end",
+        "train --resume run",
+    ] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+    assert!(
+        outcome.stderr.contains("2 problems in run"),
+        "{}",
+        outcome.stderr
+    );
+
+    let wild = [
+        "--loss",
+        "softmax",
+        "--lr",
+        "1e6",
+        "--set",
+        "schedule.kind=constant",
+    ];
+    let outcome = run(folder.path(), &train("wild", &wild));
+    assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
+    let outcome = run(folder.path(), &["doctor", "wild"]);
+    assert!(
+        outcome.stdout.contains("the training diverged in step"),
+        "{}",
+        outcome.stdout
+    );
+    fail(
+        folder.path(),
+        &["doctor", "nowhere"],
+        2,
+        &["nowhere is not there"],
+    );
+    // What is no run is data.
+    let text = succeed(folder.path(), &["doctor", "digits"]);
+    assert!(text.contains("images"), "{text}");
+}
