@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod data;
+pub mod report;
 
 use crate::progress::Style;
 use crate::protocol::Protocol;
@@ -33,6 +34,12 @@ pub enum Command {
     /// Judge embeddings that something else has computed
     #[command(after_help = METRICS_CONTRACT)]
     Metrics(Metrics),
+    /// Show a run as one HTML file: curves, errors, galleries, a map of the embeddings
+    #[command(after_help = report::REPORT_EXAMPLES)]
+    Report(report::Report),
+    /// Put runs side by side: figures, differences, means over seeds with a test
+    #[command(after_help = report::COMPARE_EXAMPLES)]
+    Compare(report::Compare),
     /// Check every derivative against finite differences, and the rest of the contract
     #[command(after_help = GRADCHECK_EXAMPLES)]
     Gradcheck(Gradcheck),

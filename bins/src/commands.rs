@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod compare;
 pub mod data;
 pub mod eval;
 mod exchange;
@@ -12,4 +13,5 @@ pub mod metrics;
 pub mod model;
 pub mod model_eval;
 pub mod model_export;
+pub mod report;
 pub mod train;

@@ -10,6 +10,7 @@
 //!   ckpt/         last.safetensors, best.safetensors, last.state
 //!   eval/         the final figures
 //!   plots/        pictures
+//!   report.html   what `hypersphere report` makes of it
 //! ```
 
 use anyhow::{Context, Result, bail};
