@@ -8,6 +8,7 @@ use crate::plot::{self, Cosines, Curves, Scale, Series};
 use crate::protocol::{Question, verify};
 use crate::source::Pair;
 use anyhow::Result;
+use data::metrics::retrieval::JUNK;
 use data::metrics::verification::{Point, Roc};
 use std::fmt::Write;
 
@@ -41,10 +42,7 @@ impl Pairs {
     pub fn of(tested: &Tested) -> Result<Option<Self>> {
         let (pairs, asked) = match &tested.judged.question {
             Question::Verify(question) => (question.pairs.clone(), true),
-            _ => match verify::Question::drawn(&tested.evaluation.found.labels) {
-                Ok(drawn) => (drawn.pairs, false),
-                Err(_) => return Ok(None),
-            },
+            _ => (drawn(tested), false),
         };
         let both = |same| pairs.iter().any(|pair| pair.same == same);
         if !both(true) || !both(false) {
@@ -220,6 +218,31 @@ impl Pairs {
             "At the threshold of the EER, pairs from a cosine of {threshold:.3} are called the same."
         ))
     }
+}
+
+/// Pairs from the labels; none where they do not give both kinds. Junk and distractors of
+/// re-identification have a label each, but are no one person.
+fn drawn(tested: &Tested) -> Vec<Pair> {
+    let is_somebody = |&i: &usize| match &tested.judged.question {
+        Question::Reid(question) => {
+            question.ids[i] != JUNK && tested.class(i).bytes().any(|digit| digit != b'0')
+        }
+        _ => true,
+    };
+    let kept: Vec<usize> = (0..tested.len()).filter(is_somebody).collect();
+    let labels: Vec<usize> = kept
+        .iter()
+        .map(|&i| tested.evaluation.found.labels[i])
+        .collect();
+    let question = verify::Question::drawn(&labels);
+    let pairs = question
+        .map_or(Vec::new(), |question| question.pairs)
+        .into_iter();
+    let placed = pairs.map(|pair| Pair {
+        places: pair.places.map(|place| kept[place]),
+        ..pair
+    });
+    placed.collect()
 }
 
 /// The threshold at which the errors are most nearly equal, with the interpolated rate.

@@ -267,7 +267,7 @@ impl<'a> Search<'a> {
             );
             let _ = write!(
                 out,
-                "<figure>{picture}<figcaption>{text} · {:.2}</figcaption></figure>",
+                "<figure>{picture}<figcaption>{text}<br/>{:.2}</figcaption></figure>",
                 row[item]
             );
             if rank == NEIGHBOURS {

@@ -427,7 +427,9 @@ fn junk_and_the_same_camera_are_grey_and_take_no_rank() {
         let figures = ranking.children().filter(|n| n.has_tag_name("figure"));
         for figure in figures.skip(1) {
             let class = with_class(figure, "pic")[0].attribute("class").unwrap();
-            let shown = text(figure).split(" · ").next().unwrap().trim().to_string();
+            // The rank stands above the cosine.
+            let shown = figure.descendants().find(|n| n.is_text()).unwrap();
+            let shown = shown.text().unwrap();
             match class.contains("junk") {
                 true => {
                     junk += 1;
@@ -441,6 +443,25 @@ fn junk_and_the_same_camera_are_grey_and_take_no_rank() {
         }
     }
     assert!(junk > 0, "nothing was left out");
+
+    // Pairs are of persons: junk is not one person, however many pictures there are of it.
+    let mut sightings = std::collections::BTreeMap::new();
+    for part in ["query", "bounding_box_test"] {
+        for file in folder.join("reid").join(part).read_dir().unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let person = name.split('_').next().unwrap().to_string();
+            *sightings.entry(person).or_insert(0) += 1;
+        }
+    }
+    let junk = sightings.remove("-1").expect("junk");
+    assert!(junk > 1);
+    sightings.remove("0000");
+    let same: usize = sightings.values().map(|n| n * (n - 1) / 2).sum();
+    let words = text(section(&document, "cosines"));
+    assert!(
+        words.contains(&format!("{same} same and")),
+        "{same}: {words}"
+    );
 }
 
 #[test]
