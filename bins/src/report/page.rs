@@ -244,23 +244,21 @@ mod tests {
             threshold: Some(0.1),
         });
         let svg = curves.unwrap() + &histogram.unwrap();
-        let colours = svg
-            .split("=\"#")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').next());
-        let is_grey = |colour: &&str| {
-            let digits = colour.as_bytes().chunks(colour.len() / 3);
-            digits
-                .clone()
-                .all(|pair| pair == digits.clone().next().unwrap_or(pair))
+        let uses = svg.match_indices("=\"#").map(|(at, _)| {
+            let attribute = svg[..at].rsplit([' ', '\n']).next().unwrap_or("");
+            let colour = svg[at + 3..].split('"').next().unwrap_or("");
+            (attribute, colour)
+        });
+        let is_grey = |(_, colour): &(&str, &str)| {
+            let mut parts = colour.as_bytes().chunks(colour.len() / 3);
+            let first = parts.next();
+            parts.all(|part| Some(part) == first)
         };
-        let greys: std::collections::BTreeSet<&str> = colours.filter(is_grey).collect();
+        let greys: std::collections::BTreeSet<(&str, &str)> = uses.filter(is_grey).collect();
         assert!(greys.len() >= 6, "{greys:?}");
-        for grey in greys {
-            assert!(
-                STYLE.contains(&format!("=\"#{grey}\"]")),
-                "#{grey} has no rule"
-            );
+        for (attribute, colour) in greys {
+            let rule = format!("[{attribute}=\"#{colour}\"]");
+            assert!(STYLE.contains(&rule), "{rule} has no rule");
         }
     }
 }
