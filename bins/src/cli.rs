@@ -4,6 +4,7 @@ pub mod after;
 pub mod config;
 pub mod data;
 pub mod doctor;
+pub mod report;
 pub mod shell;
 mod values;
 
@@ -54,6 +55,12 @@ pub enum Command {
     /// Judge embeddings that something else has computed
     #[command(after_help = METRICS_CONTRACT)]
     Metrics(Metrics),
+    /// Show a run as one HTML file: curves, errors, galleries, a map of the embeddings
+    #[command(after_help = report::REPORT_EXAMPLES)]
+    Report(report::Report),
+    /// Put runs side by side: figures, differences, means over seeds with a test
+    #[command(after_help = report::COMPARE_EXAMPLES)]
+    Compare(report::Compare),
     /// Check every derivative against finite differences, and the rest of the contract
     #[command(after_help = GRADCHECK_EXAMPLES)]
     Gradcheck(Gradcheck),

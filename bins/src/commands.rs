@@ -1,6 +1,7 @@
 //! One file per subcommand.
 
 pub mod bench;
+pub mod compare;
 pub mod config;
 pub mod data;
 pub mod doctor;
@@ -16,6 +17,7 @@ pub mod metrics;
 pub mod model;
 pub mod model_eval;
 pub mod model_export;
+pub mod report;
 pub mod search;
 pub mod shell;
 pub mod train;

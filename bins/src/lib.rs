@@ -16,6 +16,7 @@ pub mod pictures;
 pub mod plot;
 pub mod progress;
 pub mod protocol;
+pub mod report;
 pub mod run_dir;
 pub mod source;
 pub mod tensorboard;

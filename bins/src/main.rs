@@ -14,6 +14,8 @@ fn main() -> ExitCode {
         Command::Search(options) => commands::search::run(&options),
         Command::Verify(options) => commands::verify::run(&options),
         Command::Metrics(options) => commands::metrics::run(&options),
+        Command::Report(options) => commands::report::run(&options),
+        Command::Compare(options) => commands::compare::run(&options),
         Command::Bench(what) => commands::bench::run(&what),
         Command::Gradcheck(options) => commands::gradcheck::run(&options),
         Command::Loss(command) => commands::loss::run(&command),

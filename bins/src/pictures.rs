@@ -84,6 +84,7 @@ fn curves(title: &str, rows: &[EpochRow], protocol: Protocol) -> Result<Option<S
     let panel = |title, y_scale, series| plot::Curves {
         title,
         x_label: "epoch",
+        x_scale: Scale::Linear,
         y_scale,
         series,
     };
@@ -114,18 +115,7 @@ fn cosines(title: &str, test: &Evaluation, protocol: Protocol) -> Result<Option<
     let labels = &test.found.labels;
     let names = match &test.found.known {
         Some(known) => {
-            let classes = known.cosines.len() / labels.len().max(1);
-            let rows = known.cosines.chunks_exact(classes.max(1));
-            for (row, &label) in rows.zip(labels) {
-                for (class, &cosine) in row.iter().enumerate() {
-                    if class == label {
-                        &mut alike
-                    } else {
-                        &mut unlike
-                    }
-                    .push(cosine);
-                }
-            }
+            (alike, unlike) = known.by_own(labels);
             ["own class", "other classes"]
         }
         None => {
@@ -146,6 +136,7 @@ fn cosines(title: &str, test: &Evaluation, protocol: Protocol) -> Result<Option<
         title,
         subtitle: &subtitle(test, protocol),
         groups: &[(names[0], &alike), (names[1], &unlike)],
+        threshold: None,
     })?))
 }
 

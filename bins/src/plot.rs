@@ -159,6 +159,8 @@ pub struct Curves<'a> {
     pub title: &'a str,
     /// The horizontal axis: "epoch", "step", "angle / degrees".
     pub x_label: &'a str,
+    /// The scale of the horizontal axis.
+    pub x_scale: Scale,
     /// The scale of the vertical axis.
     pub y_scale: Scale,
     /// The lines, in the order of the legend and of the colours.
@@ -168,19 +170,19 @@ pub struct Curves<'a> {
 /// One line.
 #[derive(Clone, Copy, Debug)]
 pub struct Series<'a> {
-    /// Name in the legend.
+    /// Name in the legend, which leaves an empty one out.
     pub name: &'a str,
     /// Points `(x, y)` from left to right. The line breaks at a point that cannot be drawn. With
     /// more than two points per pixel, their range is drawn pale and their running mean solid.
     pub points: &'a [(f64, f64)],
 }
 
-/// How values become heights.
+/// How values become places on an axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// Equal differences are equal heights.
+    /// Equal differences are equally far apart.
     Linear,
-    /// Equal ratios are equal heights; values up to zero cannot be drawn.
+    /// Equal ratios are equally far apart; values up to zero cannot be drawn.
     Log,
 }
 
@@ -194,6 +196,8 @@ pub struct Cosines<'a> {
     /// Name and values of each histogram, such as "own class" and "other classes". Rounding errors
     /// beyond ±1 count into the outermost bins.
     pub groups: &'a [(&'a str, &'a [f32])],
+    /// Where a decision is made: a dashed line.
+    pub threshold: Option<f64>,
 }
 
 /// A rectangle of two variables, divided into cells. Values are those at the middles of the cells,

@@ -182,6 +182,23 @@ impl Question {
     }
 }
 
+impl KnownClasses {
+    /// The cosines to the weight of the own class, and those to all others.
+    pub fn by_own(&self, labels: &[usize]) -> (Vec<f32>, Vec<f32>) {
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        let classes = self.cosines.len() / labels.len().max(1);
+        for (row, &label) in self.cosines.chunks_exact(classes.max(1)).zip(labels) {
+            for (class, &cosine) in row.iter().enumerate() {
+                match class == label {
+                    true => own.push(cosine),
+                    false => others.push(cosine),
+                }
+            }
+        }
+        (own, others)
+    }
+}
+
 impl Embedded {
     fn rows(&self) -> Result<Embeddings<'_>> {
         Ok(Embeddings::new(&self.embeddings, self.dim)?)

@@ -12,6 +12,7 @@
 //!                 divergence diverged.safetensors, the batch it began with
 //!   eval/         the final figures
 //!   plots/        pictures
+//!   report.html   what `hypersphere report` makes of it
 //! ```
 
 use anyhow::{Context, Result, bail};

@@ -272,6 +272,7 @@ fn class_picture(drawings: &[Drawing], length: f64, classes: usize) -> Result<St
         Panel::Curves(Curves {
             title,
             x_label: own,
+            x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             series,
         })
@@ -339,6 +340,7 @@ fn pair_picture(drawings: &[Drawing], length: f64) -> Result<String> {
         Panel::Curves(Curves {
             title,
             x_label,
+            x_scale: Scale::Linear,
             y_scale: Scale::Linear,
             series,
         })

@@ -7,23 +7,23 @@ use super::{Scale, drawable};
 pub(super) struct Axes {
     /// The rectangle, px: left, top, right, bottom.
     pub(super) frame: [f64; 4],
+    /// Both after the logarithm, if their scale has one.
     x: (f64, f64),
-    /// After the logarithm, if the scale has one.
     y: (f64, f64),
-    y_scale: Scale,
+    scales: [Scale; 2],
 }
 
 impl Axes {
-    /// Axes on which all `values` fit; none if no value can be drawn.
+    /// Axes on which all `values` fit; none if no value can be drawn. `scales` are those of x and y.
     pub(super) fn around(
         values: impl Iterator<Item = (f64, f64)>,
-        y_scale: Scale,
+        scales: [Scale; 2],
         frame: [f64; 4],
     ) -> Option<Self> {
         let nothing = (f64::INFINITY, f64::NEG_INFINITY);
         let widen = |(low, high): (f64, f64), v: f64| (low.min(v), high.max(v));
         let (x, y) = values
-            .filter_map(|(x, y)| Some((drawable(x).then_some(x)?, height(y_scale, y)?)))
+            .filter_map(|(x, y)| Some((scaled(scales[0], x)?, scaled(scales[1], y)?)))
             .fold((nothing, nothing), |(xs, ys), (x, y)| {
                 (widen(xs, x), widen(ys, y))
             });
@@ -34,7 +34,7 @@ impl Axes {
             frame,
             x,
             y: (low - air, high + air),
-            y_scale,
+            scales,
         })
     }
 
@@ -44,21 +44,19 @@ impl Axes {
             frame,
             x,
             y,
-            y_scale: Scale::Linear,
+            scales: [Scale::Linear; 2],
         }
     }
 
     /// Where a value stands; none if it cannot be drawn.
     pub(super) fn place(&self, (x, y): (f64, f64)) -> Option<[f64; 2]> {
-        let y = height(self.y_scale, y)?;
+        let [x, y] = [scaled(self.scales[0], x)?, scaled(self.scales[1], y)?];
         let [left, top, right, bottom] = self.frame;
         let part = |v: f64, (low, high): (f64, f64)| (v - low) / (high - low);
-        drawable(x).then(|| {
-            [
-                left + part(x, self.x) * (right - left),
-                bottom - part(y, self.y) * (bottom - top),
-            ]
-        })
+        Some([
+            left + part(x, self.x) * (right - left),
+            bottom - part(y, self.y) * (bottom - top),
+        ])
     }
 
     /// Ticks and label below.
@@ -67,8 +65,8 @@ impl Axes {
         let middle = r##"font-size="10" fill="#666" text-anchor="middle""##;
         let mut lines = Path::default();
         lines.line([left, bottom], [right, bottom]);
-        for (value, text) in ticks(self.x.0, self.x.1, 6) {
-            let x = left + (value - self.x.0) / (self.x.1 - self.x.0) * (right - left);
+        for (at, text) in marks(self.scales[0], self.x, 6) {
+            let x = left + (at - self.x.0) / (self.x.1 - self.x.0) * (right - left);
             lines.line([x, bottom], [x, bottom + 4.0]);
             svg.text([x, bottom + 15.0], middle, &text);
         }
@@ -78,46 +76,49 @@ impl Axes {
 
     /// Light lines across, with their values at the left.
     pub(super) fn draw_y(&self, svg: &mut Svg) {
-        let [left, _, right, _] = self.frame;
+        let [left, top, right, bottom] = self.frame;
         let mut lines = Path::default();
-        for (value, text) in self.y_ticks() {
-            if let Some([_, y]) = self.place((self.x.0, value)) {
-                lines.line([left, y], [right, y]);
-                let style = r##"font-size="10" fill="#666" text-anchor="end""##;
-                svg.text([left - 6.0, y + 3.5], style, &text);
-            }
+        for (at, text) in marks(self.scales[1], self.y, 5) {
+            let y = bottom - (at - self.y.0) / (self.y.1 - self.y.0) * (bottom - top);
+            lines.line([left, y], [right, y]);
+            let style = r##"font-size="10" fill="#666" text-anchor="end""##;
+            svg.text([left - 6.0, y + 3.5], style, &text);
         }
         svg.path(&lines, r##"stroke="#e6e6e6""##);
     }
+}
 
-    fn y_ticks(&self) -> Vec<(f64, String)> {
-        let (low, high) = self.y;
-        if self.y_scale == Scale::Linear {
-            return ticks(low, high, 5);
-        }
-        // Decades if there are enough of them, else also their doubles and fives, else round values.
-        let decades = low.floor() as i32..=high.ceil() as i32;
-        let within = |digits: &'static [f64]| {
-            let all = decades.clone();
-            let all = all.flat_map(move |k| digits.iter().map(move |d| (k, d * 10_f64.powi(k))));
-            let inside = all.filter(|(_, v)| (low..=high).contains(&v.log10()));
-            let labelled = inside.map(|(k, v)| (v, text(v, k)));
-            labelled.collect::<Vec<_>>()
-        };
-        let tens = within(&[1.0]);
-        if tens.len() >= 3 {
-            let step = tens.len().div_ceil(6);
-            return tens.into_iter().step_by(step).collect();
-        }
+/// About `count` places on an axis, after the logarithm if its scale has one, with the texts of
+/// their values.
+fn marks(scale: Scale, (low, high): (f64, f64), count: usize) -> Vec<(f64, String)> {
+    if scale == Scale::Linear {
+        return ticks(low, high, count);
+    }
+    // Decades if there are enough of them, else also their doubles and fives, else round values.
+    let decades = low.floor() as i32..=high.ceil() as i32;
+    let within = |digits: &'static [f64]| {
+        let all = decades.clone();
+        let all = all.flat_map(move |k| digits.iter().map(move |d| (k, d * 10_f64.powi(k))));
+        let inside = all.filter(|(_, v)| (low..=high).contains(&v.log10()));
+        let labelled = inside.map(|(k, v)| (v, text(v, k)));
+        labelled.collect::<Vec<_>>()
+    };
+    let tens = within(&[1.0]);
+    let values = if tens.len() >= 3 {
+        let step = tens.len().div_ceil(6);
+        tens.into_iter().step_by(step).collect()
+    } else {
         match within(&[1.0, 2.0, 5.0]) {
             some if some.len() >= 3 => some,
             _ => ticks(10_f64.powf(low), 10_f64.powf(high), 5),
         }
-    }
+    };
+    let placed = values.into_iter().filter(|(v, _)| *v > 0.0);
+    placed.map(|(v, text)| (v.log10(), text)).collect()
 }
 
 /// A value on the scale of its axis; none if it has no place there.
-fn height(scale: Scale, value: f64) -> Option<f64> {
+fn scaled(scale: Scale, value: f64) -> Option<f64> {
     match scale {
         Scale::Linear => drawable(value).then_some(value),
         Scale::Log => (drawable(value) && value > 0.0).then(|| value.log10()),
@@ -206,8 +207,9 @@ mod tests {
             (5.0, 5.0),
         ] {
             let values = [(0.0, low), (1.0, high)];
-            let axes = Axes::around(values.into_iter(), Scale::Log, [0.0, 0.0, 1.0, 1.0]).unwrap();
-            let n = axes.y_ticks().len();
+            let scales = [Scale::Linear, Scale::Log];
+            let axes = Axes::around(values.into_iter(), scales, [0.0, 0.0, 1.0, 1.0]).unwrap();
+            let n = marks(Scale::Log, axes.y, 5).len();
             assert!((2..=12).contains(&n), "{n} ticks from {low} to {high}");
         }
     }
@@ -222,7 +224,8 @@ mod tests {
             [1.0, 1.0 + 1e-15],
         ] {
             let values = y.map(|y| (3.0, y));
-            let axes = Axes::around(values.into_iter(), Scale::Linear, [0.0, 0.0, 9.0, 9.0]);
+            let scales = [Scale::Linear; 2];
+            let axes = Axes::around(values.into_iter(), scales, [0.0, 0.0, 9.0, 9.0]);
             let axes = axes.unwrap();
             for value in values {
                 let at = axes.place(value).unwrap();
@@ -231,7 +234,10 @@ mod tests {
                     "{value:?} at {at:?}"
                 );
             }
-            let mut texts: Vec<_> = axes.y_ticks().into_iter().map(|(_, text)| text).collect();
+            let mut texts: Vec<_> = ticks(axes.y.0, axes.y.1, 5)
+                .into_iter()
+                .map(|(_, text)| text)
+                .collect();
             texts.dedup();
             assert!((3..=12).contains(&texts.len()), "{y:?}: {texts:?}");
         }

@@ -35,6 +35,12 @@ pub(super) fn draw(svg: &mut Svg, cosines: &Cosines, cell: Cell) -> Result<(), P
         );
         svg.path(&path, &style);
     }
+    if let Some(at) = cosines.threshold {
+        let ends = [axes.place((at, 0.0)), axes.place((at, 1.0))];
+        let mut line = Path::default();
+        line.through(&ends.into_iter().flatten().collect::<Vec<_>>());
+        svg.path(&line, r##"stroke="#222" stroke-dasharray="4 3""##);
+    }
     let label = "cosine (each histogram scaled to its highest bin)";
     axes.draw_x(svg, label);
     svg.close_group();

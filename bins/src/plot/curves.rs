@@ -18,7 +18,8 @@ pub(super) fn draw(svg: &mut Svg, curves: &Curves, cell: Cell) -> Result<(), Plo
     let frame = [0.0, 28.0 + legend, width, cell.height - 34.0];
 
     let points = || curves.series.iter().flat_map(|s| s.points.iter().copied());
-    let axes = Axes::around(points(), curves.y_scale, frame).ok_or_else(|| PlotError::Empty {
+    let scales = [curves.x_scale, curves.y_scale];
+    let axes = Axes::around(points(), scales, frame).ok_or_else(|| PlotError::Empty {
         panel: curves.title.to_owned(),
         given: points().count(),
     })?;

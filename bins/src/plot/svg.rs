@@ -156,9 +156,9 @@ impl Svg {
         names: impl Iterator<Item = &'a str>,
     ) -> f64 {
         let (mut x, mut height) = (0.0, 0.0);
-        for (i, name) in names.enumerate() {
+        for (i, name) in names.enumerate().filter(|(_, name)| !name.is_empty()) {
             let room = 20.0 + text_width(name, 11.0) + 14.0;
-            if i == 0 || x + room > width + 14.0 {
+            if height == 0.0 || x + room > width + 14.0 {
                 (x, height) = (0.0, height + 16.0);
             }
             let base = y + height - 16.0;

@@ -73,6 +73,7 @@ fn every_panel_is_well_formed_and_the_same_each_time() {
     let curves = Curves {
         title: "loss",
         x_label: "epoch",
+        x_scale: Scale::Linear,
         y_scale: Scale::Log,
         series: &series,
     };
@@ -81,6 +82,7 @@ fn every_panel_is_well_formed_and_the_same_each_time() {
         title: "c",
         subtitle: "",
         groups: &groups,
+        threshold: None,
     };
     let panels = [
         Panel::Plane(raw),
@@ -305,6 +307,7 @@ fn data_that_make_no_picture_are_errors() {
         title: "t",
         subtitle: "",
         groups: &[("own", &[f32::NAN])],
+        threshold: None,
     };
     assert_eq!(histogram(&cosines), Err(empty(1)));
     let zeros = [Series {
@@ -314,6 +317,7 @@ fn data_that_make_no_picture_are_errors() {
     let log = Curves {
         title: "t",
         x_label: "",
+        x_scale: Scale::Linear,
         y_scale: Scale::Log,
         series: &zeros,
     };
@@ -339,6 +343,52 @@ fn lines(svg: &str) -> Vec<&str> {
 }
 
 #[test]
+fn equal_ratios_are_equally_far_apart_on_both_logarithmic_axes() {
+    let series = [Series {
+        name: "rates",
+        points: &[(0.0, 0.5), (0.001, 1.0), (0.01, 0.1), (0.1, 0.01)],
+    }];
+    let panel = Curves {
+        title: "t",
+        x_label: "",
+        x_scale: Scale::Log,
+        y_scale: Scale::Log,
+        series: &series,
+    };
+    let svg = curves("", &[panel]).unwrap();
+    check(&svg);
+    let places = dots(&svg);
+    assert_eq!(places.len(), 3, "a rate of 0 has no place");
+    for side in 0..2 {
+        let steps = [1, 2].map(|i| places[i][side] - places[i - 1][side]);
+        assert!(
+            steps[0] > 50.0 && (steps[0] - steps[1]).abs() < 0.2,
+            "{places:?}"
+        );
+    }
+    assert!(svg.contains(">0.001<"), "decades are labelled");
+}
+
+#[test]
+fn a_threshold_stands_at_its_cosine() {
+    let at = |threshold| {
+        let svg = histogram(&Cosines {
+            title: "t",
+            subtitle: "",
+            groups: &[("own", &[0.5])],
+            threshold,
+        });
+        let svg = svg.unwrap();
+        let line = svg.lines().find(|line| line.contains("dasharray"));
+        let start = line.and_then(|line| line.split_once(" d=\"M")?.1.split_once(' '));
+        start.map(|(x, _)| x.parse::<f64>().unwrap())
+    };
+    assert_eq!(at(None), None);
+    // From -1 to 1 in 380 px.
+    assert_eq!((at(Some(0.0)), at(Some(0.5))), (Some(190.0), Some(285.0)));
+}
+
+#[test]
 fn a_line_breaks_where_a_value_is_missing() {
     let mut points: Vec<(f64, f64)> = (0..100).map(|i| (f64::from(i), f64::from(i % 9))).collect();
     points[30].1 = f64::NAN;
@@ -350,6 +400,7 @@ fn a_line_breaks_where_a_value_is_missing() {
     let panel = Curves {
         title: "t",
         x_label: "",
+        x_scale: Scale::Linear,
         y_scale: Scale::Linear,
         series: &series,
     };
@@ -373,6 +424,7 @@ fn a_long_series_stays_small_and_keeps_its_extremes() {
     let panel = Curves {
         title: "t",
         x_label: "",
+        x_scale: Scale::Linear,
         y_scale: Scale::Linear,
         series: &series,
     };

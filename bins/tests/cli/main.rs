@@ -8,6 +8,7 @@ mod exporting;
 mod folders;
 mod harness;
 mod loss_eval;
+mod reporting;
 mod training;
 mod usage;
 

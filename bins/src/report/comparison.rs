@@ -1,0 +1,624 @@
+//! Runs side by side: their figures, where their configurations differ, means over seeds, and
+//! whether a difference is more than luck.
+
+use super::curves::{Panel, draw, scaled, shown_title};
+use super::finished::Finished;
+use super::page::{Page, paragraph, table};
+use super::significance::{TTest, deviation, holm, mean, shown_p};
+use crate::config::Config;
+use crate::figures::{self, Figures};
+use crate::plot::Scale;
+use crate::progress::short;
+use anyhow::Result;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What stands where there is nothing.
+const NONE: &str = "–";
+/// Lines of a chart that can be told apart.
+const LINES: usize = 10;
+
+/// Several runs.
+pub struct Comparison {
+    runs: Vec<Finished>,
+    /// What the runs are called: their folders, or their paths where those are the same.
+    names: Vec<String>,
+    source: Source,
+    groups: Vec<Group>,
+}
+
+/// Which figures are compared.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Source {
+    /// Those of the test part, at the end of the run.
+    Test,
+    /// Of the last epoch, where not every run has any of the test part.
+    Validation,
+}
+
+/// A table with a heading above and remarks below.
+struct Part {
+    id: &'static str,
+    heading: &'static str,
+    rows: Vec<Vec<String>>,
+    remarks: Vec<String>,
+}
+
+/// Runs that differ in nothing but their seed.
+struct Group {
+    name: String,
+    /// Places of the runs, one for each seed, by seed.
+    members: BTreeMap<u64, usize>,
+    /// Runs with a seed that another one has already.
+    repeated: Vec<usize>,
+}
+
+impl Comparison {
+    /// Compares runs, in this order; what cannot be compared is left out, and said.
+    pub fn new(runs: Vec<Finished>) -> Self {
+        let mut names: Vec<String> = runs.iter().map(Finished::name).collect();
+        if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
+            names = runs
+                .iter()
+                .map(|run| run.path.display().to_string())
+                .collect();
+        }
+        let source = match runs.iter().all(|run| run.test().is_some()) {
+            true => Source::Test,
+            false => Source::Validation,
+        };
+        Comparison {
+            groups: grouped(&runs),
+            runs,
+            names,
+            source,
+        }
+    }
+
+    /// As Markdown, to be read in a terminal as well.
+    pub fn markdown(&self) -> String {
+        let mut out = String::new();
+        for part in self.parts().iter().filter(|part| !part.rows.is_empty()) {
+            if !out.is_empty() {
+                out += &format!("\n## {}\n\n", part.heading);
+            }
+            out += &markdown_table(&part.rows);
+            for remark in &part.remarks {
+                out += &format!("\n{remark}\n");
+            }
+        }
+        out
+    }
+
+    /// As one HTML file, with the curves over each other.
+    ///
+    /// # Errors
+    /// If the curves cannot be drawn.
+    pub fn html(&self) -> Result<String> {
+        let lead = paragraph(&self.names.join(", "));
+        let mut page = Page::new(&format!("{} runs side by side", self.runs.len()), lead);
+        for part in self.parts() {
+            let remarks: String = part.remarks.iter().map(|text| paragraph(text)).collect();
+            page.section(part.id, part.heading, table(&part.rows) + &remarks);
+        }
+        page.section("curves", "Curves", self.curves()?);
+        let settings = self.names.iter().zip(&self.runs);
+        let settings = settings.map(|(name, run)| super::page::folded(name, &run.config.to_text()));
+        page.section("settings", "Settings", settings.collect());
+        Ok(page.finish())
+    }
+
+    /// The parts that are text; what has nothing to show has no rows.
+    fn parts(&self) -> [Part; 3] {
+        let (groups, verdicts) = self.seeds();
+        let part = |id, heading, rows, remarks| Part {
+            id,
+            heading,
+            rows,
+            remarks,
+        };
+        [
+            part("runs", "Runs", self.table(), self.remarks()),
+            part("differences", "Differences", self.differences(), Vec::new()),
+            part("seeds", "Over seeds", groups, verdicts),
+        ]
+    }
+
+    /// The figures of a run, and the epoch they are of if it is one of the training.
+    fn figures(&self, run: &Finished) -> Figures {
+        match (self.source, run.test()) {
+            (Source::Test, Some(test)) => test.figures.clone(),
+            _ => {
+                let mut figures = Figures::of(0);
+                for &key in run.config.protocol().summary() {
+                    let bare = run.history.column(key).filter(|column| !column.is_empty());
+                    let column = run.history.validation(key).or(bare);
+                    if let Some(&(_, value)) = column.as_ref().and_then(|column| column.last()) {
+                        figures.push(key, value);
+                    }
+                }
+                figures
+            }
+        }
+    }
+
+    /// The figures that a protocol of one of the runs puts in its summary, and that a run has.
+    fn keys(&self) -> Vec<&'static str> {
+        let mut keys: Vec<&'static str> = Vec::new();
+        for run in &self.runs {
+            let figures = self.figures(run);
+            for &key in run.config.protocol().summary() {
+                if figures.get(key).is_some() && !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+        }
+        keys
+    }
+
+    fn table(&self) -> Vec<Vec<String>> {
+        let keys = self.keys();
+        let part = match self.source {
+            Source::Test => "test",
+            Source::Validation => "validation",
+        };
+        let head = ["run", "loss", "seed", "epochs", "parameters", "time"].map(String::from);
+        let titles = keys
+            .iter()
+            .map(|key| format!("{part} {}", shown_title(key)));
+        let mut rows = vec![head.into_iter().chain(titles).collect()];
+        for (name, run) in self.names.iter().zip(&self.runs) {
+            let or_none = |text: Option<String>| text.unwrap_or(NONE.into());
+            let (done, planned) = (run.history.epochs() as u64, run.config.epochs);
+            let mut row = vec![
+                name.clone(),
+                run.config.loss.clone(),
+                run.config.seed.to_string(),
+                match done == planned {
+                    true => done.to_string(),
+                    false => format!("{done} of {planned}"),
+                },
+                or_none(run.parameters.map(|n| n.to_string())),
+                or_none(run.seconds().map(|s| short(Duration::from_secs_f64(s)))),
+            ];
+            let figures = self.figures(run);
+            row.extend(
+                keys.iter()
+                    .map(|key| or_none(figures.get(key).map(|v| cell(key, v)))),
+            );
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// What to know before believing the table.
+    fn remarks(&self) -> Vec<String> {
+        let mut out = vec![match self.source {
+            Source::Test => {
+                "Figures of the test part by the weights of the last epoch; it selected \
+                             nothing."
+                    .to_string()
+            }
+            Source::Validation => "Figures of the validation part after the last epoch: not every \
+                                   run has figures of the test part. If choices were made by it, \
+                                   they flatter."
+                .to_string(),
+        }];
+        let distinct = |values: BTreeSet<String>| values.len() > 1;
+        if distinct(
+            self.runs
+                .iter()
+                .map(|run| run.config.protocol().name().into())
+                .collect(),
+        ) {
+            out.push(
+                "The runs are judged by different protocols: their figures do not compare.".into(),
+            );
+        }
+        let print = |run: &Finished| {
+            let data = run.environment.iter().find(|(key, _)| key == "data");
+            data.map(|(_, print)| print.clone())
+        };
+        if distinct(self.runs.iter().filter_map(print).collect()) {
+            out.push("The runs were trained on different examples (`data` in env.json).".into());
+        }
+        let unfinished = |run: &&Finished| (run.history.epochs() as u64) < run.config.epochs;
+        if self.runs.iter().any(|run| unfinished(&run)) {
+            out.push("Not every run has completed its epochs.".into());
+        }
+        out
+    }
+
+    /// The keys in which configurations differ, with the value of each run.
+    fn differences(&self) -> Vec<Vec<String>> {
+        let (keys, values) =
+            differing(&self.runs.iter().map(|run| &run.config).collect::<Vec<_>>());
+        if keys.is_empty() {
+            return Vec::new();
+        }
+        let head = std::iter::once("key".to_string()).chain(self.names.iter().cloned());
+        let row = |key: &String| {
+            let cells = values.iter().map(|of_run| of_run[key].clone());
+            std::iter::once(key.clone()).chain(cells).collect()
+        };
+        std::iter::once(head.collect())
+            .chain(keys.iter().map(row))
+            .collect()
+    }
+
+    /// Means over seeds, and each group against the first; empty if no two runs differ by their
+    /// seed alone.
+    fn seeds(&self) -> (Vec<Vec<String>>, Vec<String>) {
+        if self.groups.iter().all(|group| group.members.len() < 2) {
+            return (Vec::new(), Vec::new());
+        }
+        let keys = self.keys();
+        let head = ["runs", "seeds", "n"].map(String::from).into_iter();
+        let head = head.chain(keys.iter().map(|key| shown_title(key)));
+        let mut rows = vec![head.collect::<Vec<_>>()];
+        for group in &self.groups {
+            let seeds: Vec<String> = group.members.keys().map(u64::to_string).collect();
+            let mut row = vec![
+                group.name.clone(),
+                seeds.join(", "),
+                seeds.len().to_string(),
+            ];
+            row.extend(keys.iter().map(|key| spread(key, &self.values(group, key))));
+            rows.push(row);
+        }
+        let mut remarks = vec!["Mean ± standard deviation over the seeds.".to_string()];
+        for &run in self.groups.iter().flat_map(|group| &group.repeated) {
+            remarks.push(format!(
+                "{} repeats a seed of its group and is left out here.",
+                self.names[run]
+            ));
+        }
+        remarks.extend(self.verdicts());
+        (rows, remarks)
+    }
+
+    /// A figure of each member that has it.
+    fn values(&self, group: &Group, key: &str) -> Vec<f64> {
+        let of = |&run: &usize| self.figures(&self.runs[run]).get(key);
+        group.members.values().filter_map(of).collect()
+    }
+
+    /// Each group against the first, by the figure that counts.
+    fn verdicts(&self) -> Vec<String> {
+        let (Some((first, others)), Some(key)) =
+            (self.groups.split_first(), self.keys().first().copied())
+        else {
+            return Vec::new();
+        };
+        let base = self.values(first, key);
+        let factor = if figures::is_percent(key) { 100.0 } else { 1.0 };
+        let tests: Vec<(&Group, Vec<f64>, Option<TTest>)> = others
+            .iter()
+            .map(|group| {
+                let values = self.values(group, key);
+                let same_seeds = first.members.keys().eq(group.members.keys());
+                let test = match same_seeds && base.len() == values.len() {
+                    true => TTest::paired(&base, &values),
+                    false => TTest::welch(&base, &values),
+                };
+                (group, values, test)
+            })
+            .collect();
+        let found: Vec<f64> = tests
+            .iter()
+            .filter_map(|(.., test)| Some(test.as_ref()?.p))
+            .collect();
+        let mut corrected = holm(&found).into_iter();
+        let mut out = Vec::new();
+        for (group, values, test) in &tests {
+            let difference = factor * (mean(values) - mean(&base));
+            let unit = if factor > 1.0 {
+                " percentage points"
+            } else {
+                ""
+            };
+            let mut line = format!(
+                "{} against {}: {} {difference:+.3}{unit}; n = {} and {}",
+                group.name,
+                first.name,
+                figures::label(key),
+                values.len(),
+                base.len()
+            );
+            let least = values.len().min(base.len());
+            match test {
+                Some(test) => {
+                    let p = corrected.next().unwrap_or(test.p);
+                    line += &format!("; {test}");
+                    if found.len() > 1 {
+                        line += &format!(
+                            " ({} corrected for {} comparisons)",
+                            shown_p(p),
+                            found.len()
+                        );
+                    }
+                    line += &format!(". {}", verdict(least, p));
+                }
+                None => line += &format!(". {}", untested(least)),
+            }
+            out.push(line);
+        }
+        out
+    }
+
+    fn curves(&self) -> Result<String> {
+        let of = |column: &str, key: &str| {
+            let runs = self.names.iter().zip(&self.runs);
+            let lines = runs.filter_map(|(name, run)| {
+                Some((name.clone(), scaled(run.history.column(column)?, key)))
+            });
+            lines.collect::<Vec<_>>()
+        };
+        let headlines: BTreeSet<&str> = self
+            .runs
+            .iter()
+            .map(|run| run.config.protocol().summary()[0])
+            .collect();
+        let mut panels = vec![
+            Panel::new("training loss", Scale::Log, of("train_loss", "loss")),
+            Panel::new("validation loss", Scale::Log, of("validation_loss", "loss")),
+            Panel::new(
+                "training accuracy without margins / %",
+                Scale::Linear,
+                of("train_accuracy", "accuracy"),
+            ),
+        ];
+        for key in headlines {
+            let title = format!("validation {}", shown_title(key));
+            panels.push(Panel::new(
+                title,
+                Scale::Linear,
+                of(&format!("validation_{key}"), key),
+            ));
+        }
+        panels.push(Panel::new("learning rate", Scale::Linear, of("lr", "lr")));
+        let caption = match self.runs.len() > LINES {
+            true => {
+                "The ten colours start again after each ten runs. Losses of different kinds \
+                     have different scales."
+            }
+            false => "Losses of different kinds have different scales.",
+        };
+        draw(&panels, caption)
+    }
+}
+
+/// What a test means. There is no number of seeds from which on it is the truth.
+fn verdict(seeds: usize, p: f64) -> &'static str {
+    match (seeds, p < 0.05) {
+        (..=2, _) => {
+            "n = 2 says nothing: two numbers may lie close or apart by chance. Train more seeds."
+        }
+        (_, true) => "Such a difference is seldom chance.",
+        (3..5, false) => "So few seeds show only large differences.",
+        (_, false) => "That may well be chance; nor does it show that there is no difference.",
+    }
+}
+
+fn untested(seeds: usize) -> &'static str {
+    match seeds {
+        0 | 1 => {
+            "One seed has no deviation, so this may be chance. Train both with the same seeds, three or more."
+        }
+        _ => "Without any deviation there is nothing to test.",
+    }
+}
+
+/// A figure without its unit, which the heading has.
+fn cell(key: &str, value: f64) -> String {
+    figures::shown(key, value)
+        .trim_end_matches(" %")
+        .to_string()
+}
+
+fn spread(key: &str, values: &[f64]) -> String {
+    match (values.is_empty(), deviation(values)) {
+        (true, _) => NONE.into(),
+        (false, None) => cell(key, mean(values)),
+        (false, Some(deviation)) => {
+            format!("{} ± {}", cell(key, mean(values)), cell(key, deviation))
+        }
+    }
+}
+
+/// Runs whose configurations are equal but for the seed, in the order of their first runs.
+fn grouped(runs: &[Finished]) -> Vec<Group> {
+    let alike = |config: &Config| Config {
+        seed: 0,
+        ..config.clone()
+    };
+    let mut found: Vec<(Config, Vec<usize>)> = Vec::new();
+    for (i, run) in runs.iter().enumerate() {
+        let config = alike(&run.config);
+        match found.iter_mut().find(|(other, _)| *other == config) {
+            Some((_, members)) => members.push(i),
+            None => found.push((config, vec![i])),
+        }
+    }
+    let (keys, values) = differing(&found.iter().map(|(config, _)| config).collect::<Vec<_>>());
+    let name = |values: &BTreeMap<String, String>, config: &Config| match keys.as_slice() {
+        [] => config.loss.clone(),
+        [only] if only == "loss" => config.loss.clone(),
+        keys => {
+            let shown = keys.iter().map(|key| format!("{key} = {}", values[key]));
+            shown.collect::<Vec<_>>().join(", ")
+        }
+    };
+    let groups = found
+        .iter()
+        .zip(&values)
+        .map(|((config, members), values)| {
+            let mut group = Group {
+                name: name(values, config),
+                members: BTreeMap::new(),
+                repeated: Vec::new(),
+            };
+            for &run in members {
+                match group.members.contains_key(&runs[run].config.seed) {
+                    true => group.repeated.push(run),
+                    false => drop(group.members.insert(runs[run].config.seed, run)),
+                }
+            }
+            group
+        });
+    groups.collect()
+}
+
+/// The keys that do not have the same value everywhere, and their values in each configuration.
+fn differing(configs: &[&Config]) -> (Vec<String>, Vec<BTreeMap<String, String>>) {
+    let Some((first, others)) = configs.split_first() else {
+        return (Vec::new(), Vec::new());
+    };
+    let found: Vec<_> = others
+        .iter()
+        .map(|other| first.differences(other))
+        .collect();
+    let of_first: BTreeMap<String, String> = found
+        .iter()
+        .flatten()
+        .map(|(key, mine, _)| (key.clone(), mine.clone()))
+        .collect();
+    let theirs = found.into_iter().map(|differences| {
+        let mut values = of_first.clone();
+        values.extend(
+            differences
+                .into_iter()
+                .map(|(key, _, theirs)| (key, theirs)),
+        );
+        values
+    });
+    let values = std::iter::once(of_first.clone()).chain(theirs).collect();
+    (of_first.into_keys().collect(), values)
+}
+
+/// Columns as wide as their widest cell, for the terminal; empty without rows.
+fn markdown_table(rows: &[Vec<String>]) -> String {
+    let escaped = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(escaped).collect())
+        .collect();
+    let Some(columns) = rows.first().map(Vec::len) else {
+        return String::new();
+    };
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0).max(3)).collect();
+    let mut out = String::new();
+    for (i, row) in rows.iter().enumerate() {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!(" {cell:<width$} |"));
+        out += &format!("|{}\n", cells.collect::<String>());
+        if i == 0 {
+            let dashes = widths
+                .iter()
+                .map(|width| format!("{}|", "-".repeat(width + 2)));
+            out += &format!("|{}\n", dashes.collect::<String>());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A run that says no more than this.
+    fn run(folder: &Path, name: &str, loss: &str, seed: u64, accuracy: Option<f64>) -> Finished {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.join("eval")).unwrap();
+        let config = format!("recipe = \"mnist\"\nepochs = 1\nseed = {seed}\nloss = \"{loss}\"\n");
+        std::fs::write(path.join("config.toml"), config).unwrap();
+        let history = "epoch,lr,train_loss,validation_accuracy,seconds\n1,0.1,0.5,0.9,7\n";
+        std::fs::write(path.join("metrics.csv"), history).unwrap();
+        if let Some(accuracy) = accuracy {
+            let json = format!(
+                r#"{{"protocol":"classify","figures":{{"images":9,"accuracy":{accuracy}}}}}"#
+            );
+            std::fs::write(path.join("eval/test.json"), json).unwrap();
+        }
+        Finished::read(&path).unwrap()
+    }
+
+    #[test]
+    fn runs_are_grouped_by_all_but_their_seed_and_tested_in_pairs() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str, loss: &str, seed, accuracy| {
+            run(folder.path(), name, loss, seed, Some(accuracy))
+        };
+        let runs = vec![
+            of("a1", "softmax", 1, 0.90),
+            of("b3", "arcface|x", 3, 0.95),
+            of("a3", "softmax", 3, 0.93),
+            of("b1", "arcface|x", 1, 0.94),
+            of("a2", "softmax", 2, 0.91),
+            of("b2", "arcface|x", 2, 0.93),
+            of("a2-again", "softmax", 2, 0.5),
+        ];
+        let text = Comparison::new(runs).markdown();
+        // sd of 90, 93, 91 and of 94, 95, 93; differences by seed 4, 2, 2.
+        for part in [
+            "| softmax    | 1, 2, 3 | 3   | 91.33 ± 1.53 |",
+            "| arcface\\|x | 1, 2, 3 | 3   | 94.00 ± 1.00 |",
+            "arcface|x against softmax: accuracy +2.667 percentage points; n = 3 and 3; paired t-test, t(2.000) = 4.00, p = 0.057. So few seeds",
+            "a2-again repeats a seed",
+            "| loss | \"softmax\" | \"arcface\\|x\" |",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn other_seeds_make_it_welch_and_two_say_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let of = |name: &str, loss: &str, seed, accuracy| {
+            run(folder.path(), name, loss, seed, Some(accuracy))
+        };
+        let runs = vec![
+            of("a1", "softmax", 1, 0.90),
+            of("a2", "softmax", 2, 0.91),
+            of("b1", "arcface", 1, 0.94),
+            of("b4", "arcface", 4, 0.95),
+            of("c1", "cosface", 1, 0.99),
+        ];
+        let text = Comparison::new(runs).markdown();
+        for part in [
+            "n = 2 and 2; Welch's t-test, t(2.000) = 5.66, p = 0.030. n = 2 says nothing",
+            "cosface against softmax: accuracy +8.500 percentage points; n = 1 and 2. One seed",
+        ] {
+            assert!(text.contains(part), "{part} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn without_figures_of_the_test_those_of_the_validation_are_shown_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = vec![
+            run(folder.path(), "a", "softmax", 1, Some(0.97)),
+            run(folder.path(), "b", "softmax", 1, None),
+        ];
+        let comparison = Comparison::new(runs);
+        let text = comparison.markdown();
+        assert!(
+            text.contains("validation accuracy / %") && text.contains("| 90.00"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("97.00") && text.contains("they flatter"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("Over seeds") && !text.contains("Differences"),
+            "{text}"
+        );
+        let html = comparison.html().unwrap();
+        assert!(html.contains("training loss") && html.contains("<svg"));
+    }
+}
