@@ -28,11 +28,12 @@ mod thumbnails;
 pub mod tsne;
 
 use crate::figures;
+use crate::html::escape;
 use crate::progress::short;
 use crate::run_dir::slug;
 use anyhow::Result;
 use finished::{Finished, Judgement};
-use page::{Page, escape, folded, note, paragraph, table};
+use page::{Page, folded, note, paragraph, table};
 use pairs::Pairs;
 use std::time::Duration;
 use tested::Tested;

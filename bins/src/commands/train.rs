@@ -126,9 +126,8 @@ fn add_options(layers: &mut Layers, options: &Train) -> Result<()> {
         }
     }
     if let Some((p, k)) = options.pk {
-        layers.add_option("sampler.kind", "pk")?;
-        layers.add_option("sampler.p", p as i64)?;
-        layers.add_option("sampler.k", k as i64)?;
+        // Together: a sampler of this kind is none without its numbers.
+        layers.add_assignment(&format!("sampler={{kind=\"pk\",p={p},k={k}}}"))?;
     }
     if let Some(loss) = &options.loss {
         layers.add_option("loss", loss.as_str())?;

@@ -131,13 +131,8 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
         add_spread(&mut figures, found)?;
         return Ok(figures.with("unmatched", mean.unmatched as f64));
     }
-    let rows = |at: &[usize]| -> Vec<f32> {
-        let row = |&i: &usize| &found.embeddings[i * found.dim..(i + 1) * found.dim];
-        at.iter().flat_map(row).copied().collect()
-    };
-    let (queries, gallery) = (rows(&question.queries), rows(&question.gallery));
-    let rows = |values| data::metrics::Embeddings::new(values, found.dim);
-    let scores = Pairwise::new(rows(&queries)?, rows(&gallery)?, Similarity::Cosine)?;
+    let [queries, gallery] = [&question.queries, &question.gallery].map(|at| found.chosen(at));
+    let scores = Pairwise::new(queries.rows()?, gallery.rows()?, Similarity::Cosine)?;
     let plain = ranked(question, &scores)?;
     for k in [1, 5, 10] {
         figures.push(format!("rank_{k}"), plain.recall_at(k));
@@ -152,7 +147,10 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
         }
         figures.push("reranked_map", again.mean_ap());
     }
-    add_spread(&mut figures, found)?;
+    // Junk and distractors are nobody in particular: only who is looked for has others to be near.
+    let wanted: BTreeSet<i64> = question.queries.iter().map(|&i| question.ids[i]).collect();
+    let known = (0..question.ids.len()).filter(|&i| wanted.contains(&question.ids[i]));
+    add_spread(&mut figures, &found.chosen(&known.collect::<Vec<_>>()))?;
     Ok(figures
         .with("queries", question.queries.len() as f64)
         .with("gallery", question.gallery.len() as f64)

@@ -83,7 +83,7 @@ impl Question {
 /// # Errors
 /// If an embedding is not finite.
 pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Figures> {
-    let [queries, gallery] = [&question.queries, &question.gallery].map(|at| chosen(found, at));
+    let [queries, gallery] = [&question.queries, &question.gallery].map(|at| found.chosen(at));
     let scores = Pairwise::new(queries.rows()?, gallery.rows()?, Similarity::Cosine)?;
     let [ids, others] = [&queries, &gallery].map(|side| side.ids());
     let retrieved = question.ranked(&scores, &ids, &others)?;
@@ -122,18 +122,18 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
         .with("tied", retrieved.tied() as f64))
 }
 
-/// Some of the examples.
-fn chosen(found: &Embedded, at: &[usize]) -> Embedded {
-    let row = |&i: &usize| &found.embeddings[i * found.dim..(i + 1) * found.dim];
-    Embedded {
-        embeddings: at.iter().flat_map(row).copied().collect(),
-        labels: at.iter().map(|&i| found.labels[i]).collect(),
-        dim: found.dim,
-        known: None,
-    }
-}
-
 impl Embedded {
+    /// Some of the examples.
+    pub(super) fn chosen(&self, at: &[usize]) -> Embedded {
+        let row = |&i: &usize| &self.embeddings[i * self.dim..(i + 1) * self.dim];
+        Embedded {
+            embeddings: at.iter().flat_map(row).copied().collect(),
+            labels: at.iter().map(|&i| self.labels[i]).collect(),
+            dim: self.dim,
+            known: None,
+        }
+    }
+
     fn ids(&self) -> Vec<i64> {
         self.labels.iter().map(|&l| l as i64).collect()
     }
@@ -143,7 +143,7 @@ impl Embedded {
 fn one_shot_error(runs: &[OneShot], found: &Embedded) -> Result<f64> {
     let (mut wrong, mut asked) = (0usize, 0usize);
     for run in runs {
-        let [test, training] = [&run.test, &run.training].map(|at| chosen(found, at));
+        let [test, training] = [&run.test, &run.training].map(|at| found.chosen(at));
         let rows = |side: &Embedded| side.embeddings.clone();
         let (test, training) = (rows(&test), rows(&training));
         let scores = Pairwise::new(

@@ -1,8 +1,9 @@
 //! Classification: what was taken for what, and the most confident errors.
 
-use super::page::{escape, note, paragraph, table};
+use super::page::{note, paragraph, table};
 use super::tested::Tested;
 use super::thumbnails::Sheet;
+use crate::html::escape;
 use data::metrics::Confusion;
 use std::fmt::Write;
 

@@ -1,9 +1,10 @@
 //! The embeddings as points in the plane, whose pictures come up under the pointer.
 
-use super::page::{escape, note};
+use super::page::note;
 use super::tested::Tested;
 use super::thumbnails::Sheet;
 use super::tsne::tsne;
+use crate::html::escape;
 use anyhow::Result;
 use data::metrics::{Embeddings, predictions};
 use std::collections::BTreeSet;

@@ -4,6 +4,7 @@
 //! [`plot`](crate::plot), which has fixed colours; the style sheet gives those of axes and texts
 //! other values in dark mode. A policy in the head forbids the page to load anything.
 
+use crate::html::{data_uri, escape};
 use std::fmt::Write;
 
 /// The look, light and dark, wide and narrow.
@@ -69,24 +70,6 @@ impl Page {
     }
 }
 
-/// Text as it stands between tags or in an attribute.
-pub fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\t' | '\n' | '\r' => out.push(c),
-            // XML has no way to write these.
-            '\0'..' ' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
 /// A paragraph of plain text.
 pub fn paragraph(text: &str) -> String {
     format!("<p>{}</p>\n", escape(text))
@@ -146,47 +129,10 @@ pub fn image(kind: &str, content: &[u8], description: &str) -> String {
     )
 }
 
-/// Content as an address, such as `data:image/png;base64,…`.
-pub fn data_uri(kind: &str, content: &[u8]) -> String {
-    format!("data:{kind};base64,{}", base64(content))
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            match i <= three.len() {
-                true => out.push(char::from(DIGITS[(bits >> (18 - 6 * i)) as usize & 63])),
-                false => out.push('='),
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::plot;
-
-    #[test]
-    fn bytes_become_letters() {
-        // The examples of RFC 4648, section 10.
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[255, 239, 190]), "/+++");
-    }
 
     #[test]
     fn no_text_breaks_the_markup() {

@@ -1,9 +1,10 @@
 //! Pairs of examples, same or different: how their cosines lie, the errors at every threshold, and
 //! the worst of them.
 
-use super::page::{charts, escape, note};
+use super::page::{charts, note};
 use super::tested::Tested;
 use super::thumbnails::Sheet;
+use crate::html::escape;
 use crate::plot::{self, Cosines, Curves, Scale, Series};
 use crate::protocol::{Question, verify};
 use crate::source::Pair;

@@ -1,8 +1,9 @@
 //! Retrieval and re-identification: how early the first right one comes, and ranked galleries.
 
-use super::page::{charts, escape, paragraph};
+use super::page::{charts, paragraph};
 use super::tested::Tested;
 use super::thumbnails::Sheet;
+use crate::html::escape;
 use crate::plot::{self, Curves, Scale, Series};
 use crate::protocol::{Question, reid, retrieve};
 use anyhow::Result;

@@ -1,7 +1,7 @@
 //! Many small pictures in one: each is stored once, however often it is shown.
 
-use super::page::{data_uri, escape};
 use super::tested::Tested;
+use crate::html::{data_uri, escape};
 use anyhow::{Context, Result};
 use engine::par;
 use image::codecs::jpeg::JpegEncoder;

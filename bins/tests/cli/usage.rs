@@ -30,6 +30,25 @@ fn train_without_arguments_lists_the_recipes() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
+/// With recipes that have no such sampler, and one that has.
+#[test]
+fn batches_of_classes_can_be_asked_for_in_every_recipe() {
+    let folder = nowhere();
+    let options = ["train", "mnist", "--pk", "5x4", "--dry-run"];
+    let settings = "data.limit=200";
+    let text = succeed(
+        folder.path(),
+        &[&options[..], &["--set", settings]].concat(),
+    );
+    assert_has(&text, &["kind = \"pk\"", "p = 5", "k = 4"]);
+    fail(
+        folder.path(),
+        &["train", "reid-synth", "--pk", "5x4"],
+        3,
+        &["reid-synth"],
+    );
+}
+
 #[test]
 fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
     let folder = nowhere();

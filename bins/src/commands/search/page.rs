@@ -3,6 +3,7 @@
 //! Plain HTML without scripts, and well-formed XML, so that a parser can check it.
 
 use super::{Answer, Neighbour};
+use crate::html::{data_uri, escape};
 use data::decode;
 use data::formats::Kind;
 use engine::par;
@@ -55,7 +56,7 @@ impl Page<'_> {
     pub fn html(&self) -> String {
         let shown = self.shown();
         let start = self.common_folder();
-        let title = escaped(&self.title);
+        let title = escape(&self.title);
         let mut html = format!(
             "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
@@ -65,7 +66,7 @@ impl Page<'_> {
         for answer in self.answers {
             let query = shown.get(&self.queries_from.join(&answer.query));
             let class = described(answer.class.as_deref());
-            let name = escaped(&answer.query[start.len()..]);
+            let name = escape(&answer.query[start.len()..]);
             let _ = write!(
                 html,
                 "<section><figure class=\"query\">{}<figcaption><b>looked for</b><br/>{name}{class}\
@@ -101,7 +102,7 @@ impl Page<'_> {
             content.map_or("", String::as_str),
             n.rank,
             n.cosine,
-            escaped(name),
+            escape(name),
             described(n.class.as_deref())
         )
     }
@@ -120,7 +121,7 @@ impl Page<'_> {
         };
         let from = match start {
             "" => String::new(),
-            _ => format!(" Names start from {}.", escaped(start)),
+            _ => format!(" Names start from {}.", escape(start)),
         };
         format!(
             "{queries} looked for; under each neighbour its rank and the cosine, and a border for the \
@@ -181,72 +182,29 @@ fn picture(path: &Path) -> Option<String> {
     let mut jpeg = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
     encoder.encode_image(&image).ok()?;
-    let data = base64(&jpeg);
-    Some(format!(
-        "<img alt=\"\" src=\"data:image/jpeg;base64,{data}\"/>"
-    ))
+    let data = data_uri("image/jpeg", &jpeg);
+    Some(format!("<img alt=\"\" src=\"{data}\"/>"))
 }
 
 /// The recording itself.
 fn recording(path: &Path) -> Option<String> {
     let size = path.metadata().ok()?.len();
     let bytes = (size <= LONGEST).then(|| std::fs::read(path).ok())??;
-    let data = base64(&bytes);
+    let data = data_uri("audio/wav", &bytes);
     Some(format!(
-        "<audio controls=\"controls\" src=\"data:audio/wav;base64,{data}\"></audio>"
+        "<audio controls=\"controls\" src=\"{data}\"></audio>"
     ))
 }
 
 fn described(class: Option<&str>) -> String {
     class.map_or(String::new(), |class| {
-        format!("<br/><span>{}</span>", escaped(class))
+        format!("<br/><span>{}</span>", escape(class))
     })
-}
-
-/// Text that no file name can break out of. XML has no control characters at all.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out += "&amp;",
-            '<' => out += "&lt;",
-            '>' => out += "&gt;",
-            '"' => out += "&quot;",
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// RFC 4648.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
-        let word = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for i in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * i) & 63) as usize];
-            text.push(if i <= chunk.len() { digit as char } else { '=' });
-        }
-    }
-    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        let found = ["", "f", "fo", "foo", "foob", "fooba", "foobar"].map(|s| base64(s.as_bytes()));
-        let expected = [
-            "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy",
-        ];
-        assert_eq!(found, expected);
-        assert_eq!(base64(&[0xff, 0xef, 0xbe]), "/+++");
-    }
 
     #[test]
     fn names_lose_the_folder_they_share() {
