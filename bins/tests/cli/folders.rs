@@ -41,7 +41,7 @@ fn a_folder_is_enough_and_what_was_chosen_is_told() {
     } = run(folder.path(), &arguments);
     assert_eq!(code, Some(0), "{stderr}");
     for part in [
-        "chosen  read as `folder`, because it holds folders such as lines, rows, slopes",
+        "chosen  read as `folder`, because of images in folders, such as lines/0.ppm, and 2 more folders",
         "task `classify`: 3 classes with about 20 images each",
         "6 images held out to choose by, 6 more to test on",
         "network `vgg-light`",
