@@ -71,6 +71,14 @@ impl Judged {
 }
 
 impl Loaders {
+    /// "images" or "recordings".
+    pub fn items(&self) -> &'static str {
+        match self.sound {
+            Some(_) => "recordings",
+            None => "images",
+        }
+    }
+
     /// Reads the data and cuts it as the configuration says.
     ///
     /// # Errors
@@ -109,7 +117,7 @@ fn batches(train: View, config: &Config) -> Result<Loader> {
     let order = config.sampler.order(config.batch);
     if let (Order::Shuffled { .. }, true) = (order, train.len() < config.batch) {
         bail!(ConfigError(format!(
-            "`batch` is {}, but there are only {} training images",
+            "`batch` is {}, but there are only {} training examples",
             config.batch,
             train.len()
         )));

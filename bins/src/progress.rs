@@ -56,6 +56,7 @@ pub struct Progress {
     /// Steps and images done since `started`: not those of the run that is resumed.
     steps: u64,
     images: u64,
+    items: &'static str,
     last_line: Instant,
 }
 
@@ -63,8 +64,8 @@ pub struct Progress {
 const INTERVAL: Duration = Duration::from_secs(5);
 
 impl Progress {
-    /// Progress of `steps` steps, of which `done` are behind us.
-    pub fn new(style: Style, steps: u64, done: u64) -> Self {
+    /// Progress of `steps` steps over `items`, of which `done` are behind us.
+    pub fn new(style: Style, steps: u64, done: u64, items: &'static str) -> Self {
         let bar = (style == Style::Bar).then(|| {
             let bar =
                 ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(5));
@@ -81,6 +82,7 @@ impl Progress {
             started: now,
             steps: 0,
             images: 0,
+            items,
             last_line: now,
         }
     }
@@ -107,11 +109,12 @@ impl Progress {
             format!("accuracy {:.2} %  ", 100.0 * accuracy)
         });
         let line = format!(
-            "epoch {}/{}  loss {:.4}  {accuracy}{:.0} images/s  {} left",
+            "epoch {}/{}  loss {:.4}  {accuracy}{:.0} {}/s  {} left",
             step.epoch,
             step.epochs,
             step.loss,
             speed,
+            self.items,
             short(remaining)
         );
         let is_due = self.last_line.elapsed() >= INTERVAL;

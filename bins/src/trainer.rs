@@ -197,11 +197,11 @@ impl Trainer {
     /// [`Diverged`], [`Interrupted`], or if data cannot be read or files not written.
     pub fn train(&mut self, run: &mut RunDir, style: Style) -> Result<Vec<EpochRow>> {
         let (steps, epochs) = (self.steps(), self.epochs());
-        let mut progress = Progress::new(style, steps, self.place.step);
+        let mut progress = Progress::new(style, steps, self.place.step, self.loaders.items());
         let mut events = EventFile::create(run.path(), self.place.step)?;
         while self.place.epoch < epochs {
             let (row, is_best) = self.epoch(run, &mut progress, &mut events)?;
-            let mut lines = vec![row.line(epochs, self.loaders.protocol)];
+            let mut lines = vec![row.line(epochs, self.loaders.protocol, self.loaders.items())];
             lines.extend(
                 row.findings
                     .iter()

@@ -33,7 +33,7 @@ pub fn run(options: &Eval) -> Result<()> {
     };
     if judged.loader.examples().shape() != trained.net.input {
         bail!(DataError(format!(
-            "images are {:?}, but the network was trained on {:?} (height, width, channels)",
+            "examples are {:?}, but the network was trained on {:?} (height, width, channels)",
             judged.loader.examples().shape(),
             trained.net.input
         )));
@@ -51,7 +51,7 @@ pub fn run(options: &Eval) -> Result<()> {
     let figures = model.judge(&judged, embedding, effort)?.figures;
     notes.iter().for_each(|note| eprintln!("note    {note}"));
     println!(
-        "{} on {} images, {}",
+        "{} on {} examples, {}",
         weights.display(),
         figures.images,
         protocol.name()

@@ -262,7 +262,7 @@ fn rehearsal(trainer: Trainer) -> Result<()> {
 /// What is about to happen, and why it was chosen so.
 fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
     let (criterion, loaders) = (trainer.criterion(), trainer.loaders());
-    let classes = loaders.classes.len();
+    let (classes, items) = (loaders.classes.len(), loaders.items());
     let mut lines = vec![
         format!("loss    {:#}", criterion.spec()),
         format!(
@@ -273,7 +273,7 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             engine::par::threads()
         ),
         format!(
-            "data    {} training images of {classes} classes ({}), {} held out, {} test; {} steps of {}",
+            "data    {} training {items} of {classes} classes ({}), {} held out, {} test; {} steps of {}",
             loaders.train.examples().labels().len(),
             config.data.augment.describe(),
             loaders.validation.as_ref().map_or(0, |v| v.len()),
@@ -312,7 +312,7 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<Evalu
     let started = Instant::now();
     let rows = trainer.train(run, style)?;
     let test = trainer.judge(Part::Test)?.expect("there is a test part");
-    let protocol = trainer.loaders().protocol;
+    let (protocol, items) = (trainer.loaders().protocol, trainer.loaders().items());
     let figures = &test.figures;
     run.write_json(
         "eval/test.json",
@@ -325,7 +325,7 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<Evalu
         run.write("eval/confusion.csv", confusion.as_bytes())?;
     }
     let summary = format!(
-        "{} images/s; {} from start to end; {}",
+        "{} {items}/s; {} from start to end; {}",
         rows.last().map_or(0.0, |r| r.images_per_second).round(),
         short(started.elapsed()),
         run.path().display()
@@ -336,7 +336,7 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<Evalu
         let line = format!("same from a cosine of {cosine:.3}: EER {rate:.2} % on {known}");
         say(run, style, &line)?;
     }
-    let line = result_line(figures, protocol);
+    let line = result_line(figures, protocol, items);
     run.log(&line)?;
     match style {
         Style::Json => println!("{}", serde_json::json!({ "test": figures })),
@@ -346,7 +346,7 @@ fn finish(trainer: &mut Trainer, run: &mut RunDir, style: Style) -> Result<Evalu
 }
 
 /// The figure that counts, and the others in brackets.
-fn result_line(figures: &Figures, protocol: Protocol) -> String {
+fn result_line(figures: &Figures, protocol: Protocol, items: &str) -> String {
     let Some((key, value)) = protocol.headline(figures) else {
         return "nothing was tested".into();
     };
@@ -357,7 +357,7 @@ fn result_line(figures: &Figures, protocol: Protocol) -> String {
         .filter(|k| *k != key)
         .collect();
     format!(
-        "test {} {}  ({} images, weights of the last epoch; {})",
+        "test {} {}  ({} {items}, weights of the last epoch; {})",
         figures::label(key),
         figures::shown(key, value),
         figures.images,

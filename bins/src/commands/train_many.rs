@@ -258,7 +258,7 @@ fn table(found: &[(Config, Evaluation)]) -> String {
         table.push('\n');
     }
     table += &format!(
-        "\nSeed {}, {} epochs, {} test images, weights of the last epoch. One run each: small \
+        "\nSeed {}, {} epochs, {} test examples, weights of the last epoch. One run each: small \
          differences are chance.\n",
         config.seed, config.epochs, first.figures.images
     );

@@ -97,7 +97,7 @@ impl EpochRow {
         scalars
     }
 
-    pub(super) fn line(&self, epochs: u64, protocol: Protocol) -> String {
+    pub(super) fn line(&self, epochs: u64, protocol: Protocol, items: &str) -> String {
         let mut line = format!("epoch {}/{epochs}: loss {:.4}", self.epoch, self.train_loss);
         if let Some(accuracy) = self.train_accuracy {
             line += &format!(", accuracy {:.2} %", 100.0 * accuracy);
@@ -109,7 +109,7 @@ impl EpochRow {
             line += &health.line();
         }
         line + &format!(
-            "; {:.0} images/s, {:.1} s",
+            "; {:.0} {items}/s, {:.1} s",
             self.images_per_second, self.seconds
         )
     }

@@ -63,7 +63,7 @@ fn a_folder_is_enough_and_what_was_chosen_is_told() {
         folder.path(),
         &["eval", "run", "--best", "--part", "validation"],
     );
-    assert!(best.contains("best.safetensors on 6 images"), "{best}");
+    assert!(best.contains("best.safetensors on 6 examples"), "{best}");
 
     // Other pictures of the same classes, and of others.
     photos(&folder.path().join("more"), 4);
@@ -214,7 +214,7 @@ fn weights_of_another_program_are_imported_and_judged() {
         &["eval", "own.safetensors", "--data", "cifar"],
     );
     assert!(
-        text.contains("accuracy") && text.contains("on 10 images, classify"),
+        text.contains("accuracy") && text.contains("on 10 examples, classify"),
         "{text}"
     );
     fail(
