@@ -15,7 +15,7 @@ const LIGHT: [usize; 4] = [1, 4, 5, 6];
 pub(super) const BANNER: &str =
     r##"font-size="18" font-weight="600" fill="#222" text-anchor="middle""##;
 const TITLE: &str = r##"font-weight="600" fill="#222" text-anchor="middle""##;
-const SUBTITLE: &str = r##"font-size="11" fill="#666" text-anchor="middle""##;
+const SUBTITLE: &str = r##"fill="#666" text-anchor="middle""##;
 /// A name beside a swatch.
 pub(super) const LEGEND: &str = r##"font-size="11" fill="#444""##;
 /// A remark at the bottom right of a panel.
@@ -136,15 +136,19 @@ impl Svg {
         self.0.push_str("</text>\n");
     }
 
-    /// The two lines at the top of a panel. A long title, such as a loss with all its settings, is
+    /// The two lines at the top of a panel. A long one, such as a loss with all its settings, is
     /// written smaller.
     pub(super) fn heading(&mut self, width: f64, title: &str, subtitle: &str) {
         // Semi-bold letters are about a tenth wider.
-        let fitting = width / text_width(title, 1.1);
-        let style = format!(r#"font-size="{}" {TITLE}"#, Px(fitting.clamp(7.0, 15.0)));
-        self.text([width / 2.0, 14.0], &style, title);
-        if !subtitle.is_empty() {
-            self.text([width / 2.0, 31.0], SUBTITLE, subtitle);
+        for (y, text, style, wider, largest) in [
+            (14.0, title, TITLE, 1.1, 15.0),
+            (31.0, subtitle, SUBTITLE, 1.0, 11.0),
+        ] {
+            let fitting = width / text_width(text, wider);
+            let style = format!(r#"font-size="{}" {style}"#, Px(fitting.clamp(7.0, largest)));
+            if !text.is_empty() {
+                self.text([width / 2.0, y], &style, text);
+            }
         }
     }
 
