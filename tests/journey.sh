@@ -54,7 +54,8 @@ step "what is in it"
 hypersphere data inspect "$pictures"
 
 step "train, and die by kill -9 after the first checkpoint"
-hypersphere train "$pictures" --epochs 3 --out run --set save_minutes=0.02 --progress plain &
+# Not through the function, whose process would be a shell.
+"$program" train "$pictures" --epochs 3 --out run --set save_minutes=0.02 --progress plain &
 child=$!
 for _ in $(seq 600); do
     if [ -e run/ckpt/last.state ] || ! kill -0 $child 2>/dev/null; then break; fi
