@@ -88,15 +88,6 @@ impl Calibration {
         let seen = at
             .iter()
             .filter(|(_, at)| at.resolved() && at.threshold.is_finite());
-        let points = roc.points();
-        let balanced = points.iter().position(|p| roc.far(p) >= 1.0 - roc.tar(p));
-        let balanced = balanced.expect("the last point accepts everything");
-        // Between two points nothing changes: the middle is as far from either kind of error.
-        let ends = [balanced, balanced + 1].map(|i| points.get(i).map(|p| p.threshold));
-        let threshold = match ends {
-            [Some(upper), Some(lower)] => (upper + lower) / 2.0,
-            _ => points[balanced].threshold,
-        };
         Calibration {
             source,
             examples,
@@ -104,7 +95,7 @@ impl Calibration {
             different: roc.negatives(),
             equal: EqualError {
                 rate: roc.equal_error_rate(),
-                threshold,
+                threshold: roc.equal_error_threshold(),
             },
             at: seen
                 .map(|&(far, at)| AtFar {

@@ -18,7 +18,7 @@
 //! ```
 
 use crate::config::ConfigError;
-use crate::evaluation::{Embedding, Model};
+use crate::evaluation::Embedding;
 use crate::features::{Features, Origin};
 use crate::run_dir::RunDir;
 use crate::source::DataError;
@@ -175,11 +175,7 @@ impl Embedder {
         let examples = self.examples(items)?;
         let [height, width, channels] = examples.shape();
         let size = height * width * channels;
-        let model = Model {
-            net: &self.trained.net,
-            criterion: &self.trained.criterion,
-            params: &self.trained.params,
-        };
+        let model = self.trained.model();
         let how = Embedding {
             flip: self.origin.flip,
         };

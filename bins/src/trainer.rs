@@ -27,7 +27,7 @@ use engine::rng::Key;
 use engine::{Params, Tensor, Var};
 use health::Sample;
 use losses::{Criterion, Spec};
-use nn::{Backbone, Ema, Optimizer, Pass, Scope};
+use nn::{Backbone, Ema, Features, Optimizer, Pass, Scope};
 use state::Place;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -72,7 +72,16 @@ impl Trainer {
     /// # Errors
     /// If the data, the network or the loss cannot be had.
     pub fn new(config: Config) -> Result<Self> {
-        let mut trainer = Self::random(config)?;
+        let loaders = Loaders::new(&config)?;
+        Self::with(config, loaders)
+    }
+
+    /// A fresh network for a configuration whose data has been read.
+    ///
+    /// # Errors
+    /// If the network or the loss cannot be had.
+    pub fn with(config: Config, loaders: Loaders) -> Result<Self> {
+        let mut trainer = Self::random(config, loaders)?;
         if let Some(path) = &trainer.config.init {
             weights::begin_with(path, &trainer.net, &mut trainer.params)?;
             trainer.ema = trainer.fresh_average();
@@ -81,8 +90,7 @@ impl Trainer {
     }
 
     /// With the weights that the seed draws.
-    fn random(config: Config) -> Result<Self> {
-        let loaders = Loaders::new(&config)?;
+    fn random(config: Config, loaders: Loaders) -> Result<Self> {
         let spec: Spec = config.loss.parse()?;
         let mut params = Params::new();
         let mut root = Scope::root(&mut params, config.seed);
@@ -343,7 +351,9 @@ impl Trainer {
         }
         // The graph is used up before the parameters are written.
         outcome.loss.backward_into(&mut self.params)?;
-        let embeddings = outcome.embeddings.value().clone();
+        let embeddings = outcome.features.embedding.value().clone();
+        let before_neck = outcome.features.before_neck.as_ref();
+        let before_neck = before_neck.map(|features| features.value().clone());
         drop(outcome);
         let norm = match self.config.clip_norm {
             0.0 => nn::grad_norm(&self.params),
@@ -356,7 +366,8 @@ impl Trainer {
         let left = self
             .steps_in(self.place.epoch)
             .saturating_sub(self.place.batch);
-        self.sample.add(embeddings, &batch.labels, left);
+        self.sample
+            .add(embeddings, before_neck, &batch.labels, left);
         self.optimizer.step(&mut self.params, lr);
         self.calibration = None;
         if let Some(ema) = &mut self.ema {
@@ -381,7 +392,7 @@ impl Trainer {
             terms: outcome.terms.iter().map(|term| term.value).collect(),
             loss: outcome.loss,
             logits: outcome.logits,
-            embeddings: found.embedding.clone(),
+            features: found.clone(),
         };
         if let Some(mixed) = &batch.mixed {
             let share = f64::from(mixed.share);
@@ -446,7 +457,7 @@ struct Forward {
     /// The value of each term of the loss, without its weight.
     terms: Vec<f64>,
     logits: Option<Tensor<f32>>,
-    embeddings: Var<f32>,
+    features: Features<f32>,
 }
 
 /// A part of the data to judge on.

@@ -3,6 +3,8 @@
 
 use crate::calibration::Calibration;
 use crate::config::{ConfigError, Sound};
+use crate::evaluation::Model;
+use crate::source::DataError;
 use anyhow::{Context, Result, bail};
 use data::Normalise;
 use engine::Params;
@@ -136,6 +138,30 @@ pub struct Trained {
 }
 
 impl Trained {
+    /// What judges and embeds.
+    pub fn model(&self) -> Model<'_> {
+        Model {
+            net: &self.net,
+            criterion: &self.criterion,
+            params: &self.params,
+        }
+    }
+
+    /// Whether the network is for examples of this `[height, width, channels]`.
+    ///
+    /// # Errors
+    /// [`DataError`] with both shapes, if it is not.
+    pub fn check_shape(&self, found: [usize; 3]) -> Result<()> {
+        let expected = self.net.input;
+        match found == expected {
+            true => Ok(()),
+            false => bail!(DataError(format!(
+                "examples are {found:?}, but the network was trained on {expected:?} (height, \
+                 width, channels)"
+            ))),
+        }
+    }
+
     /// A network as described, with weights to be overwritten.
     ///
     /// # Errors

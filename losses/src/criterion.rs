@@ -11,7 +11,6 @@ use crate::table;
 use engine::rng::Key;
 use engine::{BufferId, Float, ParamId, Params, Tensor, Var};
 use nn::{Init, Pass, Scope};
-use std::iter::repeat;
 use std::rc::Rc;
 
 /// What a network is trained to minimise: the weighted sum of the losses of a [`Spec`].
@@ -213,11 +212,7 @@ impl<T: Float> Criterion<T> {
         let batch = Batch::new(embeddings, labels, &setting)?;
         let before = before.map(|features| Batch::new(features, labels, &setting));
         let before = before.transpose()?;
-        let sides = self.spec.terms().iter().map(|term| match &before {
-            Some(before) if term.info().family.is_of_samples() => before,
-            _ => &batch,
-        });
-        let parts = parts(&self.losses, sides)?;
+        let parts = self.parts(before.as_ref(), &batch)?;
         let terms = parts.iter().map(TermValue::of);
         let logits = match batch.logits()? {
             Some(logits) => Some(logits),
@@ -236,6 +231,15 @@ impl<T: Float> Criterion<T> {
         Ok(outcome)
     }
 
+    /// Each loss of the side of the neck that it belongs to.
+    fn parts(&self, before: Option<&Batch<'_, T>>, behind: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
+        let sides = self.spec.terms().iter().map(|term| match before {
+            Some(before) if term.info().family.is_of_samples() => before,
+            _ => behind,
+        });
+        parts(&self.losses, sides)
+    }
+
     fn setting(&self, pass: &mut Pass<'_, T>) -> Setting<T> {
         Setting {
             heads: self.heads(pass),
@@ -246,23 +250,28 @@ impl<T: Float> Criterion<T> {
         }
     }
 
-    /// How hard each summand pulls at embeddings `[N, D]` and at the class weights. No state moves
-    /// on. Every summand is computed by itself, so this is for a look once in a while.
+    /// How hard each summand pulls at embeddings `[N, D]`, or at the features `before` a neck, and
+    /// at the class weights. No state moves on. Every summand is computed by itself, so this is for a look once in a while.
     ///
     /// # Errors
     /// As [`forward`](Criterion::forward).
     pub fn pulls(
         &self,
         params: &Params<T>,
+        before: Option<&Tensor<T>>,
         embeddings: &Tensor<T>,
         labels: &[usize],
     ) -> Result<Vec<Pull>> {
         let mut pulls = Vec::new();
         loop {
             let leaf = Var::leaf(embeddings.clone());
+            let leaf_before = before.map(|features| Var::leaf(features.clone()));
             let setting = self.setting(&mut Pass::eval(params).tracked());
             let batch = Batch::new(&leaf, labels, &setting)?;
-            let parts = parts(&self.losses, repeat(&batch))?;
+            let before = leaf_before.as_ref();
+            let before = before.map(|leaf| Batch::new(leaf, labels, &setting));
+            let before = before.transpose()?;
+            let parts = self.parts(before.as_ref(), &batch)?;
             let Some(part) = parts.get(pulls.len()) else {
                 return Ok(pulls);
             };
@@ -283,7 +292,8 @@ impl<T: Float> Criterion<T> {
                 let linear = linear.flat_map(|(w, b)| [Some(w), b.as_ref()]).flatten();
                 let head = owned.chain(linear).chain(&setting.heads.angular);
                 pull.head = head.map(square).sum::<f64>().sqrt();
-                pull.embeddings = square(&leaf).sqrt();
+                let leaves = leaf_before.iter().chain([&leaf]);
+                pull.embeddings = leaves.map(square).sum::<f64>().sqrt();
             }
             pulls.push(pull);
         }
@@ -444,7 +454,9 @@ mod tests {
         let embeddings = Tensor::from_fn([6, 4], |_| rng.normal());
         let labels = [0, 1, 2, 0, 1, 2];
         let before = params.buffers();
-        let pulls = criterion.pulls(&params, &embeddings, &labels).unwrap();
+        let pulls = criterion
+            .pulls(&params, None, &embeddings, &labels)
+            .unwrap();
         let names: Vec<_> = pulls.iter().map(|p| p.term.name).collect();
         assert_eq!(names, ["softmax", "center"]);
         assert_eq!(
@@ -472,5 +484,13 @@ mod tests {
         // Centres are state and are not learned.
         assert!(pulls[1].embeddings > 0.0 && pulls[1].head == 0.0);
         assert!((pulls[1].term.weight - 0.5).abs() < 1e-12);
+
+        // Before a neck the centres pull at what is there, the softmax still behind it.
+        let features = embeddings.map(|x| 2.0 * x);
+        let around = criterion.pulls(&params, Some(&features), &embeddings, &labels);
+        let of_features = criterion.pulls(&params, None, &features, &labels).unwrap();
+        let expected = [pulls[0].embeddings, of_features[1].embeddings];
+        let around: Vec<f64> = around.unwrap().iter().map(|p| p.embeddings).collect();
+        assert_eq!(around, expected);
     }
 }

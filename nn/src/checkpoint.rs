@@ -7,13 +7,14 @@
 //! Layouts are stored as they are in memory: convolution weights `[kh, kw, in/groups, out]`,
 //! linear weights `[out, in]`. The same content gives the same bytes.
 
+mod checksum;
+
 use bytemuck::cast_slice;
 use engine::{Float, MAX_RANK, Params, Shape, Tensor};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 const _: () = assert!(
@@ -170,10 +171,9 @@ impl<T: Float> Checkpoint<T> {
         let mut header = header::<T>(&tensors, &self.metadata);
         let length = (header.len() as u64).to_le_bytes();
         let content = tensors.iter().map(|(_, t)| cast_slice(t.data()));
-        let start = crc32c::crc32c_append(crc32c::crc32c(&length), header.as_bytes());
-        let checksum = content.fold(start, crc32c::crc32c_append);
-        let place = checksum_place(header.as_bytes()).expect("the header has a place for it");
-        header.replace_range(place, &format!("{checksum:08x}"));
+        let sum = checksum::of([&length, header.as_bytes()].into_iter().chain(content));
+        let place = checksum::place(header.as_bytes()).expect("the header has a place for it");
+        header.replace_range(place, &sum);
         write_atomically(path, |file| {
             file.write_all(&length)?;
             file.write_all(header.as_bytes())?;
@@ -223,8 +223,8 @@ impl<T: Float> Checkpoint<T> {
             .unwrap_or_default()
             .into_iter()
             .collect();
-        if let Some(expected) = metadata.remove(CHECKSUM) {
-            let found = checksum(&bytes, size);
+        if let Some(expected) = metadata.remove(checksum::KEY) {
+            let found = checksum::of_file(&bytes, size);
             if found != expected {
                 return Err(CheckpointError::Damaged {
                     path: path.to_path_buf(),
@@ -304,35 +304,6 @@ impl<T: Float> Checkpoint<T> {
     }
 }
 
-/// The key of the metadata that holds the checksum.
-const CHECKSUM: &str = "crc32c";
-
-/// What stands for the checksum while it is computed.
-const NO_CHECKSUM: &str = "00000000";
-
-/// Where the digits of the checksum are in a header as it is written here. Within a text of JSON
-/// the quotes would be escaped, so nothing else looks like it.
-fn checksum_place(header: &[u8]) -> Option<Range<usize>> {
-    let key = format!("\"{CHECKSUM}\":\"");
-    let found = header.windows(key.len()).position(|w| w == key.as_bytes());
-    let start = found? + key.len();
-    (start + NO_CHECKSUM.len() <= header.len()).then_some(start..start + NO_CHECKSUM.len())
-}
-
-/// The checksum of a file whose header has `size` bytes.
-fn checksum(bytes: &[u8], size: usize) -> String {
-    let header = &bytes[8..8 + size];
-    let sum = match checksum_place(header) {
-        None => crc32c::crc32c(bytes),
-        Some(place) => {
-            let (before, rest) = bytes.split_at(8 + place.start);
-            let sum = crc32c::crc32c_append(crc32c::crc32c(before), NO_CHECKSUM.as_bytes());
-            crc32c::crc32c_append(sum, &rest[place.len()..])
-        }
-    };
-    format!("{sum:08x}")
-}
-
 /// The JSON at the head of a file: sorted, so that the bytes depend on the content alone, with
 /// zeros in the place of the checksum.
 fn header<T: Float>(tensors: &[&(String, Tensor<T>)], metadata: &Metadata) -> String {
@@ -349,7 +320,7 @@ fn header<T: Float>(tensors: &[&(String, Tensor<T>)], metadata: &Metadata) -> St
         offset = end;
     }
     let mut metadata = metadata.clone();
-    metadata.insert(CHECKSUM.into(), NO_CHECKSUM.into());
+    metadata.insert(checksum::KEY.into(), checksum::ZEROS.into());
     entries.insert("__metadata__", serde_json::json!(metadata));
     let mut text = serde_json::json!(entries).to_string();
     // Padded, so that the numbers begin on a multiple of eight bytes.
@@ -487,7 +458,7 @@ mod tests {
         );
         let good = fs::read(&path).unwrap();
         // The one place where it cannot be: the name of the checksum itself.
-        let name = checksum_place(&good[8..]).unwrap().start + 8;
+        let name = checksum::place(&good[8..]).unwrap().start + 8;
         let name = name - "\"crc32c\":\"".len()..name;
         let mut damaged = 0;
         for at in (0..good.len()).filter(|at| !name.contains(at)) {

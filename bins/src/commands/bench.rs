@@ -2,7 +2,7 @@
 
 use crate::bench::ops;
 use crate::bench::step::{self, NETWORKS, Network, Report, Setting};
-use crate::cli::{Bench, BenchOps, BenchStep};
+use crate::cli::bench::{Bench, BenchOps, BenchStep};
 use crate::config::{ConfigError, did_you_mean};
 use anyhow::{Context, Result};
 use engine::{Isa, par, peak};

@@ -3,10 +3,10 @@
 use crate::cli::{Eval, EvalPart};
 use crate::config::{Config, ConfigError, Sound};
 use crate::dataset::{Judged, Loaders};
-use crate::evaluation::{Embedding, Model};
+use crate::evaluation::Embedding;
 use crate::protocol::{Effort, Protocol};
 use crate::run_dir::RunDir;
-use crate::source::{DataError, Source, guess};
+use crate::source::{Source, guess};
 use crate::weights::Trained;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -31,24 +31,13 @@ pub fn run(options: &Eval) -> Result<()> {
         Some(folder) => other_data(folder, config, options, &trained)?,
         None => own_data(config, options)?,
     };
-    if judged.loader.examples().shape() != trained.net.input {
-        bail!(DataError(format!(
-            "examples are {:?}, but the network was trained on {:?} (height, width, channels)",
-            judged.loader.examples().shape(),
-            trained.net.input
-        )));
-    }
-    let model = Model {
-        net: &trained.net,
-        criterion: &trained.criterion,
-        params: &trained.params,
-    };
+    trained.check_shape(judged.loader.examples().shape())?;
     let embedding = Embedding { flip: options.flip };
     let effort = Effort {
         thorough: true,
         rerank: options.rerank,
     };
-    let figures = model.judge(&judged, embedding, effort)?.figures;
+    let figures = trained.model().judge(&judged, embedding, effort)?.figures;
     notes.iter().for_each(|note| eprintln!("note    {note}"));
     println!(
         "{} on {} examples, {}",

@@ -2,8 +2,10 @@
 
 use super::train_many;
 use crate::choose::{Choice, choose};
-use crate::cli::{Fold, Train};
+use crate::cli::Fold;
+use crate::cli::train::Train;
 use crate::config::{Config, ConfigError, Layers, RECIPES};
+use crate::dataset::Loaders;
 use crate::evaluation::{self, Evaluation};
 use crate::figures::{self, Figures};
 use crate::pictures;
@@ -177,11 +179,11 @@ impl One {
     /// what would be done.
     pub fn run(&self, mut config: Config, out: Option<&Path>) -> Result<Option<Evaluation>> {
         let started = Instant::now();
-        let fitted = match self.max_time {
-            Some(limit) => Some(fit(&mut config, limit)?),
-            None => None,
+        let (loaders, fitted) = match self.max_time {
+            Some(limit) => fit(&mut config, limit).map(|(loaders, line)| (loaders, Some(line)))?,
+            None => (Loaders::new(&config)?, None),
         };
-        let mut trainer = Trainer::new(config.clone())?;
+        let mut trainer = Trainer::with(config.clone(), loaders)?;
         let mut lines = introduction(&trainer, &config)?;
         lines.extend(fitted);
         if self.dry_run {
@@ -203,12 +205,12 @@ impl One {
 }
 
 /// Measures the speed, and if need be makes the schedule end earlier so that all is done within
-/// `limit`. Says what was found.
-fn fit(config: &mut Config, limit: Duration) -> Result<String> {
+/// `limit`. Gives back the data, and says what was found.
+fn fit(config: &mut Config, limit: Duration) -> Result<(Loaders, String)> {
     let started = Instant::now();
     let trainer = Trainer::new(config.clone())?;
     let wanted = trainer.steps();
-    let pace = trainer.measure(limit)?;
+    let (pace, loaders) = trainer.measure(limit)?;
     let left = limit.saturating_sub(started.elapsed());
     let possible = pace.steps_within(left);
     let within = short(limit);
@@ -220,19 +222,21 @@ fn fit(config: &mut Config, limit: Duration) -> Result<String> {
         )));
     }
     if possible >= wanted {
-        return Ok(format!(
+        let line = format!(
             "time    {:.3} s a step here and now: all {wanted} steps fit into {within}",
             pace.step
-        ));
+        );
+        return Ok((loaders, line));
     }
     config.steps = possible;
     config.epochs = possible.div_ceil(pace.steps_of_epoch);
-    Ok(format!(
+    let line = format!(
         "time    {:.3} s a step here and now: {possible} of {wanted} steps fit into {within}, {:.1} \
          epochs; the schedule ends there",
         pace.step,
         possible as f64 / pace.steps_of_epoch as f64
-    ))
+    );
+    Ok((loaders, line))
 }
 
 /// What the training would cost, by its first steps.

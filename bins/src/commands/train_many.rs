@@ -1,13 +1,15 @@
 //! Several trainings that belong together: one for each loss, each seed, each fold.
 
 use super::train::One;
-use crate::cli::{Fold, Train};
+use crate::cli::Fold;
+use crate::cli::train::Train;
 use crate::config::{Config, ConfigError};
 use crate::evaluation::Evaluation;
 use crate::figures;
 use crate::pictures::Embedding;
 use crate::plot::{self, Features};
 use crate::progress::Style;
+use crate::report::significance::{deviation, mean};
 use crate::run_dir;
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -135,7 +137,7 @@ impl Summary {
             self.runs.len()
         );
         for (key, values) in &self.figures {
-            let [mean, deviation] = mean_and_deviation(values);
+            let (mean, deviation) = (mean(values), deviation(values).unwrap_or(f64::NAN));
             let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
             let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let shown = [mean, deviation, smallest, largest].map(|v| match v.is_finite() {
@@ -149,25 +151,13 @@ impl Summary {
 
     fn json(&self) -> serde_json::Value {
         let figure = |(key, values): &(String, Vec<f64>)| {
-            let [mean, deviation] = mean_and_deviation(values);
+            let (mean, deviation) = (mean(values), deviation(values).unwrap_or(f64::NAN));
             let value = json!({ "mean": mean, "deviation": deviation, "values": values });
             (key.clone(), value)
         };
         let figures: serde_json::Map<_, _> = self.figures.iter().map(figure).collect();
         json!({ "runs": self.runs, "part": "test", "figures": figures })
     }
-}
-
-/// The mean, and the deviation with one degree of freedom less; NaN for a single value.
-fn mean_and_deviation(values: &[f64]) -> [f64; 2] {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
-    let deviation = match values.len() {
-        0 | 1 => f64::NAN,
-        _ => (squares / (count - 1.0)).sqrt(),
-    };
-    [mean, deviation]
 }
 
 /// Every loss of the configuration's comparison, one run each, with a table and a picture.
@@ -263,17 +253,4 @@ fn table(found: &[(Config, Evaluation)]) -> String {
         config.seed, config.epochs, first.figures.images
     );
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_deviation_needs_two_values() {
-        let [mean, deviation] = mean_and_deviation(&[0.9, 0.94, 0.98]);
-        assert!((mean - 0.94).abs() < 1e-12 && (deviation - 0.04).abs() < 1e-12);
-        let [mean, deviation] = mean_and_deviation(&[0.9]);
-        assert!(mean == 0.9 && deviation.is_nan());
-    }
 }

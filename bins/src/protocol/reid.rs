@@ -10,7 +10,9 @@ use crate::source::{DataError, Items};
 use anyhow::{Result, bail};
 use data::Examples;
 use data::metrics::rerank::Rerank;
-use data::metrics::retrieval::{Identities, JUNK, Retrieved, Rule, Ties, evaluate, vehicle_id};
+use data::metrics::retrieval::{
+    Identities, JUNK, Retrieved, Rule, Ties, evaluate_places, vehicle_id,
+};
 use data::metrics::scores::{Pairwise, Scores, Similarity};
 use std::collections::BTreeSet;
 
@@ -160,23 +162,20 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
 }
 
 fn ranked(question: &Question, scores: &impl Scores) -> Result<Retrieved> {
-    let side = |at: &[usize]| {
-        let ids: Vec<i64> = at.iter().map(|&i| question.ids[i]).collect();
-        let cameras = at.iter().filter_map(|&i| question.cameras.get(i).copied());
-        (ids, cameras.collect::<Vec<u32>>())
-    };
-    let (queries, gallery) = (side(&question.queries), side(&question.gallery));
-    Ok(evaluate(
+    let Question {
+        queries,
+        gallery,
+        ids,
+        cameras,
+        rule,
+        ..
+    } = question;
+    let all = Identities { ids, cameras };
+    Ok(evaluate_places(
         scores,
-        Identities {
-            ids: &queries.0,
-            cameras: &queries.1,
-        },
-        Identities {
-            ids: &gallery.0,
-            cameras: &gallery.1,
-        },
-        question.rule,
+        all,
+        [queries, gallery],
+        *rule,
         Ties::Stable,
     )?)
 }

@@ -27,13 +27,6 @@ pub struct Pairs {
     asked: bool,
 }
 
-/// Where as many different pairs are accepted as same ones are refused.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct EqualErrors {
-    threshold: f64,
-    rate: f64,
-}
-
 impl Pairs {
     /// The pairs of the protocol, or pairs drawn from the labels; none if the labels give none of
     /// both kinds.
@@ -77,16 +70,15 @@ impl Pairs {
                 .collect()
         };
         let (same, different) = (of(true), of(false));
-        let equal = equal_errors(&self.roc);
+        let threshold = f64::from(self.roc.equal_error_threshold());
         let mut drawn = vec![plot::histogram(&Cosines {
             title: "Between examples",
             subtitle: &format!(
-                "both errors are {:.2} % at {:.3}",
-                100.0 * equal.rate,
-                equal.threshold
+                "both errors are {:.2} % at {threshold:.3}",
+                100.0 * self.roc.equal_error_rate()
             ),
             groups: &[("same class", &same), ("different classes", &different)],
-            threshold: Some(equal.threshold),
+            threshold: Some(threshold),
         })?];
         if let Some(known) = &tested.evaluation.found.known {
             let (own, others) = known.by_own(&tested.evaluation.found.labels);
@@ -128,7 +120,7 @@ impl Pairs {
         };
         let accepted = rates(&|p| self.roc.tar(p));
         let refused = rates(&|p| 1.0 - self.roc.tar(p));
-        let equal = 100.0 * equal_errors(&self.roc).rate;
+        let equal = 100.0 * self.roc.equal_error_rate();
         let name = format!("EER {equal:.2} %");
         let roc = [
             Series {
@@ -214,7 +206,7 @@ impl Pairs {
             }
             out += "</div>\n";
         }
-        let threshold = equal_errors(&self.roc).threshold;
+        let threshold = self.roc.equal_error_threshold();
         out + &note(&format!(
             "At the threshold of the EER, pairs from a cosine of {threshold:.3} are called the same."
         ))
@@ -246,18 +238,6 @@ fn drawn(tested: &Tested) -> Vec<Pair> {
     placed.collect()
 }
 
-/// The threshold at which the errors are most nearly equal, with the interpolated rate.
-fn equal_errors(roc: &Roc) -> EqualErrors {
-    let gap = |p: &Point| (roc.far(p) - (1.0 - roc.tar(p))).abs();
-    // The first point accepts nothing and has no finite threshold.
-    let points = roc.points()[1..].iter();
-    let nearest = points.min_by(|a, b| gap(a).total_cmp(&gap(b)));
-    EqualErrors {
-        threshold: nearest.map_or(0.0, |p| f64::from(p.threshold)),
-        rate: roc.equal_error_rate(),
-    }
-}
-
 /// The points where the curve turns, thinned out evenly if there are many.
 fn corners(points: &[Point]) -> Vec<&Point> {
     let turns = |i: &usize| match (points.get(i.wrapping_sub(1)), points.get(i + 1)) {
@@ -284,15 +264,6 @@ fn corners(points: &[Point]) -> Vec<&Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_threshold_lies_where_both_errors_are_equal() {
-        let scores = [0.9, 0.8, 0.6, 0.5, 0.3, 0.1];
-        let same = [true, true, false, true, false, false];
-        let equal = equal_errors(&Roc::new(&scores, &same).unwrap());
-        // At 0.6: one of three different accepted, one of three same refused.
-        assert!((equal.threshold - 0.6).abs() < 1e-6 && (equal.rate - 1.0 / 3.0).abs() < 1e-9);
-    }
 
     #[test]
     fn a_curve_keeps_its_corners_and_its_ends() {

@@ -8,7 +8,7 @@ use crate::plot::{self, Curves, Scale, Series};
 use crate::protocol::{Question, reid, retrieve};
 use anyhow::Result;
 use data::metrics::Embeddings;
-use data::metrics::retrieval::{Identities, JUNK, Retrieved, Rule, Ties, evaluate};
+use data::metrics::retrieval::{Identities, JUNK, Retrieved, Rule, Ties, evaluate_places};
 use data::metrics::scores::{Pairwise, Scores, Similarity};
 use std::fmt::Write;
 
@@ -182,22 +182,15 @@ impl<'a> Search<'a> {
     }
 
     fn evaluate(&self, scores: &impl Scores) -> Result<Retrieved> {
-        let side = |at: &[usize]| {
-            let ids: Vec<i64> = at.iter().map(|&i| self.ids[i]).collect();
-            let cameras = at.iter().filter_map(|&i| self.cameras.get(i).copied());
-            (ids, cameras.collect::<Vec<u32>>())
+        let all = Identities {
+            ids: &self.ids,
+            cameras: self.cameras,
         };
-        let (queries, gallery) = (side(&self.queries), side(&self.gallery));
-        Ok(evaluate(
+        let places = [&*self.queries, &*self.gallery];
+        Ok(evaluate_places(
             scores,
-            Identities {
-                ids: &queries.0,
-                cameras: &queries.1,
-            },
-            Identities {
-                ids: &gallery.0,
-                cameras: &gallery.1,
-            },
+            all,
+            places,
             self.rule,
             Ties::Stable,
         )?)
@@ -301,6 +294,7 @@ fn chosen(retrieved: &Retrieved) -> (Vec<usize>, Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use data::metrics::retrieval::evaluate;
 
     #[test]
     fn the_worst_come_first_and_perfect_ones_are_not_among_them() {

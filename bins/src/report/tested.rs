@@ -2,7 +2,7 @@
 
 use super::finished::Finished;
 use crate::dataset::Judged;
-use crate::evaluation::{Embedding, Evaluation, Model};
+use crate::evaluation::{Embedding, Evaluation};
 use crate::protocol::{Effort, Exam, Protocol, Question, reid, retrieve, verify};
 use crate::source::{DataError, Source};
 use crate::weights::Trained;
@@ -49,19 +49,8 @@ impl Tested {
         let exam = protocol.cut(Source::read(&config)?, &config)?.test;
         let whole = exam.view.len();
         let judged = Judged::new(sampled(exam, most)?)?;
-        let shape = judged.loader.examples().shape();
-        if shape != trained.net.input {
-            bail!(DataError(format!(
-                "examples are {shape:?}, but the network was trained on {:?} (height, width, \
-                 channels)",
-                trained.net.input
-            )));
-        }
-        let model = Model {
-            net: &trained.net,
-            criterion: &trained.criterion,
-            params: &trained.params,
-        };
+        trained.check_shape(judged.loader.examples().shape())?;
+        let model = trained.model();
         let evaluation = model.judge(&judged, Embedding::default(), Effort::default())?;
         Ok(Tested {
             evaluation,

@@ -20,23 +20,27 @@ const IMAGES: usize = 1024;
 /// Images whose effective rank is measured: its cost grows with the cube of it.
 const RANKED: usize = 256;
 
-/// The embeddings `[N, D]` of the last batches of an epoch with their labels.
+/// The end of an epoch.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sample(Vec<(Tensor<f32>, Vec<usize>)>);
+pub(super) struct Sample {
+    /// The embeddings `[N, D]` of the last batches with their labels.
+    pub batches: Vec<(Tensor<f32>, Vec<usize>)>,
+    /// The features `[N, D]` of the last of them before the neck, if there is one.
+    pub before_neck: Option<Tensor<f32>>,
+}
 
 impl Sample {
-    pub fn of(batches: Vec<(Tensor<f32>, Vec<usize>)>) -> Self {
-        Sample(batches)
-    }
-
-    pub fn batches(&self) -> &[(Tensor<f32>, Vec<usize>)] {
-        &self.0
-    }
-
     /// Keeps a batch if it is among the last of the epoch, of which `left` are left with this one.
-    pub fn add(&mut self, embeddings: Tensor<f32>, labels: &[usize], left: usize) {
+    pub fn add(
+        &mut self,
+        embeddings: Tensor<f32>,
+        before_neck: Option<Tensor<f32>>,
+        labels: &[usize],
+        left: usize,
+    ) {
         if left <= IMAGES.div_ceil(labels.len().max(1)) {
-            self.0.push((embeddings, labels.to_vec()));
+            self.batches.push((embeddings, labels.to_vec()));
+            self.before_neck = before_neck;
         }
     }
 }
@@ -50,7 +54,8 @@ pub struct Term {
     pub weight: f64,
     /// Its mean value, without the weight.
     pub value: f64,
-    /// The norm of its gradient with respect to the embeddings of the last batch, weight included.
+    /// The norm of its gradient with respect to the embeddings of the last batch, weight included;
+    /// of a loss of samples, with respect to the features before the neck if there is one.
     pub gradient: f64,
     /// The same with respect to the class weights and what else the loss has learned.
     pub head_gradient: f64,
@@ -158,11 +163,12 @@ pub(super) struct Situation {
 impl Trainer {
     /// The figures of the epoch that is about to end; `None` if nothing of it was seen.
     pub(super) fn health(&self) -> Result<Option<Health>> {
-        let Some((last, labels_of_last)) = self.sample.batches().last() else {
+        let Some((last, labels_of_last)) = self.sample.batches.last() else {
             return Ok(None);
         };
         let sums = &self.place.sums;
-        let pulls = self.criterion.pulls(&self.params, last, labels_of_last)?;
+        let before = self.sample.before_neck.as_ref();
+        let pulls = (self.criterion).pulls(&self.params, before, last, labels_of_last)?;
         let terms = pulls.iter().zip(&sums.terms).map(|(pull, sum)| Term {
             name: pull.term.name.to_string(),
             weight: pull.term.weight,
@@ -171,7 +177,7 @@ impl Trainer {
             head_gradient: pull.head,
         });
         let dim = self.net.embedding_dim;
-        let batches = self.sample.batches().iter();
+        let batches = self.sample.batches.iter();
         let values: Vec<f32> = batches
             .clone()
             .flat_map(|(e, _)| e.data())

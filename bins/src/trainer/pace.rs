@@ -2,6 +2,7 @@
 
 use super::Trainer;
 use super::divergence::Diverged;
+use crate::dataset::{Judged, Loaders};
 use anyhow::Result;
 use data::Batch;
 use engine::{Tensor, Var};
@@ -83,11 +84,11 @@ impl Trainer {
     }
 
     /// Measures the speed on the first batches, for at most a twentieth of `limit` or so. The
-    /// trainer is used up, as by [`rehearse`](Self::rehearse).
+    /// trainer is used up, as by [`rehearse`](Self::rehearse); its data is given back.
     ///
     /// # Errors
     /// As [`rehearse`](Self::rehearse).
-    pub fn measure(mut self, limit: Duration) -> Result<Pace> {
+    pub fn measure(mut self, limit: Duration) -> Result<(Pace, Loaders)> {
         const ENOUGH: Duration = Duration::from_secs(20);
         let enough = (limit / 20).min(ENOUGH);
         let mut batches = self.loaders.train.epoch(0);
@@ -113,13 +114,15 @@ impl Trainer {
         if steps == 1 {
             seconds = started.elapsed().as_secs_f64();
         }
-        let judged = |part: &crate::dataset::Judged| per_image * part.len() as f64;
-        Ok(Pace {
+        drop(batches);
+        let judged = |part: &Judged| per_image * part.len() as f64;
+        let pace = Pace {
             step: seconds / f64::from((steps - 1).max(1)),
             validation: self.loaders.validation.as_ref().map_or(0.0, judged),
             test: judged(&self.loaders.test),
             steps_of_epoch: self.loaders.train.batches() as u64,
-        })
+        };
+        Ok((pace, self.loaders))
     }
 
     /// Seconds that evaluation takes for an image.

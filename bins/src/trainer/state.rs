@@ -9,6 +9,7 @@
 use super::health::Sample;
 use super::{EpochRow, Trainer};
 use crate::config::Config;
+use crate::dataset::Loaders;
 use crate::run_dir::RunDir;
 use crate::weights;
 use anyhow::{Context, Result, anyhow};
@@ -51,6 +52,9 @@ pub(super) struct Sums {
     pub terms: Vec<f64>,
 }
 
+/// The name of the features of the last batch before the neck.
+const BEFORE_NECK: &str = "before_neck";
+
 /// A state that was read.
 struct State {
     file: Checkpoint<f32>,
@@ -69,11 +73,19 @@ impl State {
         let labels: Vec<Vec<usize>> = text("sample")
             .map_or(Ok(Vec::new()), serde_json::from_str)
             .with_context(|| format!("{}: its `sample`", path.display()))?;
+        let before_neck = file
+            .tensors
+            .iter()
+            .position(|(name, _)| name == BEFORE_NECK);
+        let before_neck = before_neck.map(|at| file.tensors.remove(at).1);
         let is_sample = |(name, _): &(String, _)| name.starts_with("sample/");
         let (sample, rest) = file.tensors.into_iter().partition(is_sample);
         file.tensors = rest;
         let sample: Vec<(String, Tensor<f32>)> = sample;
-        let sample = Sample::of(sample.into_iter().map(|(_, t)| t).zip(labels).collect());
+        let sample = Sample {
+            batches: sample.into_iter().map(|(_, t)| t).zip(labels).collect(),
+            before_neck,
+        };
         Ok(State {
             file,
             place,
@@ -137,7 +149,8 @@ impl Trainer {
             trainer.note = Some(note.into());
             return Ok(trainer);
         };
-        let mut trainer = Trainer::random(config)?;
+        let loaders = Loaders::new(&config)?;
+        let mut trainer = Trainer::random(config, loaders)?;
         let (model, average) = (state.part("model/"), state.part("average/"));
         trainer.place = state.place.clone();
         if let (Some(ema), false) = (&mut trainer.ema, average.tensors.is_empty()) {
@@ -202,9 +215,11 @@ impl Trainer {
             self.ema = Some(ema);
         }
         // Tensors are stored by name, so the numbers have the same width.
-        let sample = self.sample.batches().iter().enumerate();
+        let sample = self.sample.batches.iter().enumerate();
         tensors.extend(sample.map(|(i, (e, _))| (format!("sample/{i:06}"), e.clone())));
-        let labels: Vec<_> = self.sample.batches().iter().map(|(_, l)| l).collect();
+        let before = self.sample.before_neck.iter();
+        tensors.extend(before.map(|features| (BEFORE_NECK.into(), features.clone())));
+        let labels: Vec<_> = self.sample.batches.iter().map(|(_, l)| l).collect();
         let metadata = [
             ("place", serde_json::to_string(&(&self.place, &self.rows))?),
             ("sample", serde_json::to_string(&labels)?),

@@ -1,6 +1,7 @@
 //! A trained network leaves the program: as ONNX and for PyTorch.
 
-use crate::{fail, small_mnist, succeed};
+use crate::training::train;
+use crate::{digits, fail, succeed};
 use engine::Tensor;
 use nn::export::proto::{ModelProto, ValueInfoProto, element};
 use nn::{Checkpoint, Metadata};
@@ -9,21 +10,9 @@ use prost::Message;
 /// A folder with `run/`, trained for one epoch on a few digits.
 fn trained(loss: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let digits = folder.path().join("digits");
-    std::fs::create_dir(&digits).unwrap();
-    small_mnist(&digits, 300, 50);
-    let arguments = [
-        "train",
-        "mnist",
-        "--data",
-        "digits",
-        "--set",
-        "data.validation=100",
-    ];
-    let more = [
-        "--batch", "50", "--epochs", "1", "--out", "run", "--loss", loss,
-    ];
-    succeed(folder.path(), &[&arguments[..], &more].concat());
+    digits(folder.path(), 300, 50);
+    let more = ["--epochs", "1", "--loss", loss];
+    succeed(folder.path(), &train("run", &more));
     folder
 }
 

@@ -73,6 +73,15 @@ pub fn fail(folder: &Path, arguments: &[&str], code: i32, parts: &[&str]) {
     }
 }
 
+/// `digits/` in a folder, with so many training and test images, unless it is there.
+pub fn digits(folder: &Path, train: usize, test: usize) {
+    let digits = folder.join("digits");
+    if !digits.is_dir() {
+        std::fs::create_dir(&digits).unwrap();
+        small_mnist(&digits, train, test);
+    }
+}
+
 /// A folder of four IDX files: the first of MNIST's training images and of its test images.
 pub fn small_mnist(folder: &Path, train: usize, test: usize) {
     let mnist = ::data::mnist::embedded();

@@ -1,33 +1,17 @@
 //! `hypersphere report` and `compare`: what is in the HTML is what the run and its data say.
 
-use crate::{fail, run, small_mnist, succeed};
+use crate::training::train;
+use crate::{digits, fail, run, succeed};
 use roxmltree::{Document, Node, ParsingOptions};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// A run on 200 + 100 digits in `digits/`, tested on 200.
-fn digits(folder: &Path, out: &str, more: &[&str]) {
-    let digits = folder.join("digits");
-    if !digits.is_dir() {
-        std::fs::create_dir(&digits).unwrap();
-        small_mnist(&digits, 300, 200);
-    }
-    let usual = [
-        "train",
-        "mnist",
-        "--data",
-        "digits",
-        "--set",
-        "data.validation=100",
-        "--batch",
-        "50",
-        "--epochs",
-        "2",
-        "--out",
-        out,
-    ];
-    succeed(folder, &[&usual, more].concat());
+/// A run of two epochs on 200 + 100 digits in `digits/`, tested on 200.
+fn trained(folder: &Path, out: &str, more: &[&str]) {
+    digits(folder, 300, 200);
+    let more = [&["--epochs", "2"], more].concat();
+    succeed(folder, &train(out, &more));
 }
 
 fn parse(html: &str) -> Document<'_> {
@@ -123,7 +107,7 @@ fn picture_after(html: &str, start: &str) -> image::DynamicImage {
 fn a_report_shows_what_the_network_made_of_the_test_images() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    digits(folder, "run", &[]);
+    trained(folder, "run", &[]);
     assert_eq!(
         succeed(folder, &["report", "run"]).trim(),
         "run/report.html"
@@ -239,7 +223,7 @@ fn a_report_shows_what_the_network_made_of_the_test_images() {
 fn a_report_without_data_or_weights_has_the_rest_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    digits(folder, "run", &["--set", "loss=softmax"]);
+    trained(folder, "run", &["--set", "loss=softmax"]);
     std::fs::rename(folder.join("digits"), folder.join("elsewhere")).unwrap();
     let found = run(folder, &["report", "run"]);
     assert_eq!(found.code, Some(0), "{}", found.stderr);
@@ -268,7 +252,7 @@ fn a_report_without_data_or_weights_has_the_rest_and_says_why() {
     fail(folder, &["report", "elsewhere"], 2, &["no run directory"]);
 
     // Weights that are not those that the run has judged.
-    digits(folder, "other", &["--set", "loss=softmax", "--seed", "9"]);
+    trained(folder, "other", &["--set", "loss=softmax", "--seed", "9"]);
     let last = "ckpt/last.safetensors";
     std::fs::copy(
         folder.join("other").join(last),
@@ -473,7 +457,7 @@ fn runs_are_put_side_by_side() {
         ("a2", "2", "softmax"),
         ("b1", "1", "cosface"),
     ] {
-        digits(folder, out, &["--seed", seed, "--loss", loss]);
+        trained(folder, out, &["--seed", seed, "--loss", loss]);
     }
     let printed = succeed(folder, &["compare", "a1", "a2", "b1", "-o", "t.md"]);
     assert_eq!(

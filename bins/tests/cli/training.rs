@@ -1,15 +1,13 @@
 //! The program trains, is interrupted, continued, refused: on a few hundred images in a folder.
 
-use crate::{Outcome, fail, hypersphere, run, small_mnist, succeed};
+use crate::{Outcome, digits, fail, hypersphere, run, succeed};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 /// A folder to work in, with 400 + 100 training images and 200 test images in `digits/`.
 pub fn workplace() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let digits = folder.path().join("digits");
-    std::fs::create_dir(&digits).unwrap();
-    small_mnist(&digits, 500, 200);
+    digits(folder.path(), 500, 200);
     folder
 }
 

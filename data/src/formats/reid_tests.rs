@@ -3,7 +3,7 @@
 use super::*;
 use crate::formats::list::tests::{touch, write};
 use crate::formats::mat::tests::{file, numbers, text};
-use crate::metrics::retrieval::{Identities, Rule, Ties, evaluate};
+use crate::metrics::retrieval::{Identities, Rule, Ties, evaluate_places};
 use crate::metrics::scores::Given;
 
 #[test]
@@ -299,28 +299,13 @@ fn veris_index_files_say_what_the_rule_says() {
         .manifest
         .evaluation()
         .unwrap();
-    let pick = |indices: &[usize]| -> (Vec<i64>, Vec<u32>) {
-        indices
-            .iter()
-            .map(|&i| (protocol.ids[i], protocol.cameras[i]))
-            .unzip()
+    let all = Identities {
+        ids: &protocol.ids,
+        cameras: &protocol.cameras,
     };
-    let (queries, gallery) = (pick(&protocol.queries), pick(&protocol.gallery));
-    let scores = [0.0; 15];
-    let found = evaluate(
-        &Given::new(&scores, 5).unwrap(),
-        Identities {
-            ids: &queries.0,
-            cameras: &queries.1,
-        },
-        Identities {
-            ids: &gallery.0,
-            cameras: &gallery.1,
-        },
-        protocol.rule,
-        Ties::Stable,
-    )
-    .unwrap();
+    let places = [&*protocol.queries, &*protocol.gallery];
+    let scores = Given::new(&[0.0; 15], 5).unwrap();
+    let found = evaluate_places(&scores, all, places, protocol.rule, Ties::Stable).unwrap();
     for (outcome, (matches, junk)) in found.queries.iter().zip(matches.iter().zip(&junk)) {
         assert_eq!(outcome.dropped, junk.len());
         assert_eq!(outcome.figures.unwrap().relevant, matches.len());

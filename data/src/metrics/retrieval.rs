@@ -234,6 +234,30 @@ impl fmt::Display for Retrieved {
     }
 }
 
+/// [`evaluate`] where queries and gallery are places in one list of identities and cameras; the
+/// cameras may be empty.
+///
+/// # Errors
+/// As [`evaluate`].
+///
+/// # Panics
+/// If a place is not one of the list.
+pub fn evaluate_places(
+    scores: &impl Scores,
+    all: Identities<'_>,
+    [queries, gallery]: [&[usize]; 2],
+    rule: Rule,
+    ties: Ties,
+) -> Result<Retrieved> {
+    let [queries, gallery] = [queries, gallery].map(|at| {
+        let ids: Vec<i64> = at.iter().map(|&i| all.ids[i]).collect();
+        let cameras = at.iter().filter_map(|&i| all.cameras.get(i).copied());
+        (ids, cameras.collect::<Vec<u32>>())
+    });
+    let [queries, gallery] = [&queries, &gallery].map(|(ids, cameras)| Identities { ids, cameras });
+    evaluate(scores, queries, gallery, rule, ties)
+}
+
 /// Ranks the gallery for every query and tells how early the relevant items come.
 ///
 /// Memory: one block of scores (16 MB), the scores of the relevant items of a few hundred

@@ -150,6 +150,21 @@ impl Roc {
         self.far(before) + part * (self.far(after) - self.far(before))
     }
 
+    /// From which score on pairs are called the same at the equal error rate: at the first
+    /// threshold that accepts as large a share of the different pairs as it refuses of the same
+    /// ones. Down to the next score nothing changes, so it is the middle between the two.
+    pub fn equal_error_threshold(&self) -> f32 {
+        // Shares of whole numbers, compared without rounding.
+        let accepts_less = |p: &Point| {
+            let accepted = p.different as u128 * self.positives as u128;
+            accepted < (self.positives - p.same) as u128 * self.negatives as u128
+        };
+        let balanced = self.points.partition_point(accepts_less);
+        let here = self.points[balanced].threshold;
+        let next = self.points.get(balanced + 1);
+        next.map_or(here, |next| (here + next.threshold) / 2.0)
+    }
+
     /// The largest TAR whose FAR is at most `far`. Nothing is interpolated or rounded to the
     /// nearest point, so the figure holds for a threshold that exists; other codes report up to
     /// what the next point would give.
@@ -286,6 +301,18 @@ mod tests {
         let scores = [3.0, 2.0, 2.0, 2.0, 1.0];
         let found = eer(&scores, &[true, true, true, false, false]);
         assert_abs_diff_eq!(found, 2.0 / 7.0, epsilon = 1e-15);
+    }
+
+    #[test]
+    fn the_threshold_lies_where_both_errors_are_equal() {
+        let scores = [0.9, 0.8, 0.6, 0.5, 0.3, 0.1];
+        let same = [true, true, false, true, false, false];
+        let roc = Roc::new(&scores, &same).unwrap();
+        // Below 0.6 one of three different is accepted, above 0.5 one of three same refused.
+        assert_abs_diff_eq!(roc.equal_error_threshold(), 0.55, epsilon = 1e-6);
+        assert_abs_diff_eq!(roc.equal_error_rate(), 1.0 / 3.0, epsilon = 1e-9);
+        let last = Roc::new(&[1.0, 2.0], &[true, false]).unwrap();
+        assert_eq!(last.equal_error_threshold(), 1.5);
     }
 
     #[test]

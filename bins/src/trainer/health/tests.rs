@@ -169,12 +169,12 @@ fn the_angle_to_the_own_class_is_in_degrees() {
 fn only_the_last_batches_are_kept() {
     let mut sample = Sample::default();
     for left in (1..=100).rev() {
-        sample.add(Tensor::zeros([100, 2]), &[left; 100], left);
+        let before = Tensor::full([100, 2], left as f32);
+        sample.add(Tensor::zeros([100, 2]), Some(before), &[left; 100], left);
     }
-    let firsts: Vec<usize> = sample
-        .batches()
-        .iter()
+    let firsts: Vec<usize> = (sample.batches.iter())
         .map(|(_, labels)| labels[0])
         .collect();
     assert_eq!(firsts, (1..=11).rev().collect::<Vec<_>>());
+    assert_eq!(sample.before_neck.unwrap().data()[0], 1.0);
 }

@@ -1,0 +1,60 @@
+//! The command line of measurements.
+
+use clap::{Args, Subcommand};
+
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  hypersphere bench peak                    multiply-adds and memory, by threads
+  hypersphere bench ops conv2d              every convolution: time, GF/s, algorithm
+  hypersphere bench step                    six networks, and where the time goes
+  hypersphere bench step vgg -j 1,2,4 -b 32,128,512 --json";
+
+/// `bench`
+#[derive(Subcommand, Debug)]
+pub enum Bench {
+    /// Multiply-adds and memory bandwidth, by threads
+    Peak {
+        /// The result as JSON on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Single operations on the shapes they have in real networks
+    Ops(BenchOps),
+    /// Training steps: forward, backward and update on data in memory
+    Step(BenchStep),
+}
+
+/// `bench ops`
+#[derive(Args, Debug)]
+pub struct BenchOps {
+    /// Parts of names, such as conv2d or `loss arcface`; everything if absent
+    pub what: Vec<String>,
+    /// How long to measure each, at least
+    #[arg(long, value_name = "S", default_value_t = 0.3)]
+    pub seconds: f64,
+    /// The result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `bench step`
+#[derive(Args, Debug)]
+pub struct BenchStep {
+    /// lenet, vgg, resnet20, airbench, resnet18, resnet50; all if absent
+    pub networks: Vec<String>,
+    /// Images per step, instead of each network's own; several make a curve
+    #[arg(short, long, value_name = "N", value_delimiter = ',')]
+    pub batch: Vec<usize>,
+    /// Threads; several make a curve
+    #[arg(short = 'j', long, value_name = "N", value_delimiter = ',')]
+    pub threads: Vec<usize>,
+    /// The loss
+    #[arg(long, value_name = "SPEC", default_value = "softmax")]
+    pub loss: String,
+    /// How long to measure each, at least
+    #[arg(long, value_name = "S", default_value_t = 4.0)]
+    pub seconds: f64,
+    /// The result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
+}
