@@ -43,7 +43,7 @@ pub struct Train {
     #[arg(long, value_name = "HOW")]
     pub protocol: Option<Protocol>,
     /// Where to put the run, instead of runs/RECIPE-LOSS-N
-    #[arg(long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// The loss, as NAME:key=value,… with weights and sums; `all` compares every loss
     #[arg(long, value_name = "SPEC")]

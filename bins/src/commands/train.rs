@@ -1,6 +1,6 @@
 //! `hypersphere train`: from a recipe to a trained embedding.
 
-use super::train_many;
+use super::train_many::{self, Series};
 use crate::choose::{Choice, choose};
 use crate::cli::Fold;
 use crate::cli::train::Train;
@@ -38,28 +38,40 @@ pub fn run(options: Train) -> Result<()> {
     })
     .context("catching Ctrl-C")?;
     let style = options.progress.unwrap_or_else(Style::fitting);
-    if let Some(path) = &options.resume {
-        return resume(path, &options, style);
-    }
-    let Some(config) = configuration(&options)? else {
-        print_recipes();
-        return Ok(());
-    };
     let one = One {
         max_time: options.max_time,
         dry_run: options.dry_run,
         style,
     };
-    let out = options.out.as_deref();
-    let many = options.repeat.is_some() || options.fold == Some(Fold::All);
-    match (config.loss == "all", many) {
-        (true, true) => bail!(ConfigError(
-            "`--loss all` is one run for each loss; repeat one loss at a time".into()
-        )),
-        (true, false) => train_many::losses(&config, out, &one),
-        (false, true) => train_many::repeats(&config, &options, &one),
-        (false, false) => one.run(config, out).map(drop),
+    if let Some(path) = &options.resume {
+        return match train_many::is_series(path) {
+            true => resume_series(path, &options, &one),
+            false => one.resume(changed(path, &options)?, path).map(drop),
+        };
     }
+    let Some(config) = configuration(&options)? else {
+        print_recipes();
+        return Ok(());
+    };
+    let out = options.out.as_deref();
+    match Series::asked(&config, &options)? {
+        Some(series) => series.begin(out, &one),
+        None => one.run(config, out).map(drop),
+    }
+}
+
+/// Continues a series; its runs are what they were begun with.
+fn resume_series(path: &Path, options: &Train, one: &One) -> Result<()> {
+    let mut asked = Layers::default();
+    add_options(&mut asked, options)?;
+    if !asked.is_empty() {
+        bail!(ConfigError(format!(
+            "{} is a series of runs, and goes on as it was begun; leave the options out, or resume \
+             one of its runs",
+            path.display()
+        )));
+    }
+    Series::resume(path, one)
 }
 
 fn print_recipes() {
@@ -201,6 +213,37 @@ impl One {
             say(&mut run, self.style, &line)?;
         }
         finish(&mut trainer, &mut run, self.style).map(Some)
+    }
+
+    /// Continues a run in its directory, with the same configuration or another.
+    pub fn resume(&self, config: Config, path: &Path) -> Result<Evaluation> {
+        let old = Config::read(&path.join("config.toml"))?;
+        let differences = old.differences(&config);
+        let mut run = RunDir::resume(path)?;
+        let mut trainer = Trainer::resume(config.clone(), &run)?;
+        if let Some(limit) = self.max_time {
+            trainer.set_deadline(Instant::now() + limit);
+        }
+        if let Some(note) = trainer.note() {
+            say(&mut run, self.style, &format!("note    {note}"))?;
+        }
+        for (key, old, new) in &differences {
+            let line = format!("changed {key}: {old} -> {new}");
+            say(&mut run, self.style, &line)?;
+        }
+        let (step, steps) = (trainer.step_count(), trainer.steps());
+        if !differences.is_empty() {
+            run.write("config.toml", config.to_text().as_bytes())?;
+            let line = format!(
+                "note    the schedule is that of {steps} steps from the start: the learning rate goes \
+                 on at {:.3e}",
+                trainer.lr(step)
+            );
+            say(&mut run, self.style, &line)?;
+        }
+        let line = format!("resumed at step {step} of {steps}");
+        say(&mut run, self.style, &line)?;
+        finish(&mut trainer, &mut run, self.style)
     }
 }
 
@@ -369,8 +412,11 @@ fn result_line(figures: &Figures, protocol: Protocol, items: &str) -> String {
     )
 }
 
-/// Continues a run in its directory.
-fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
+/// The configuration that a run is to be continued with: its own, changed as the options say.
+///
+/// # Errors
+/// [`ConfigError`] if the run is none, or the change is more than an extension and not allowed.
+fn changed(path: &Path, options: &Train) -> Result<Config> {
     let file = path.join("config.toml");
     let old =
         Config::read(&file).with_context(|| format!("{} is no run directory", path.display()))?;
@@ -396,32 +442,5 @@ fn resume(path: &Path, options: &Train, style: Style) -> Result<()> {
             lines.join("\n")
         )));
     }
-    let mut run = RunDir::resume(path)?;
-    let mut trainer = Trainer::resume(config.clone(), &run)?;
-    if let Some(limit) = options.max_time {
-        trainer.set_deadline(Instant::now() + limit);
-    }
-    if let Some(note) = trainer.note() {
-        say(&mut run, style, &format!("note    {note}"))?;
-    }
-    for (key, old, new) in &differences {
-        say(&mut run, style, &format!("changed {key}: {old} -> {new}"))?;
-    }
-    if !differences.is_empty() {
-        run.write("config.toml", config.to_text().as_bytes())?;
-        let step = trainer.step_count();
-        let line = format!(
-            "the schedule is that of {} steps from the start: the learning rate goes on at {:.3e}",
-            trainer.steps(),
-            trainer.lr(step)
-        );
-        say(&mut run, style, &format!("note    {line}"))?;
-    }
-    let line = format!(
-        "resumed at step {} of {}",
-        trainer.step_count(),
-        trainer.steps()
-    );
-    say(&mut run, style, &line)?;
-    finish(&mut trainer, &mut run, style).map(drop)
+    Ok(config)
 }

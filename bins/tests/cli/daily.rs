@@ -210,6 +210,55 @@ fn repeats_are_runs_of_their_own_with_mean_and_deviation() {
     );
 }
 
+/// Losses times seeds: a table with deviations, and a series that was cut off ends as it would have.
+#[test]
+fn a_series_of_losses_and_seeds_can_be_continued() {
+    let folder = workplace();
+    let losses = ["softmax", "so-softmax:m=0.3"];
+    let compared = losses.map(|loss| format!("[[compare]]\nloss = \"{loss}\"\n"));
+    let text = format!("epochs = 1\nloss = \"all\"\n{}", compared.concat());
+    std::fs::write(folder.path().join("two.toml"), text).unwrap();
+    let options = ["-c", "two.toml", "--repeat", "2"];
+    let stdout = succeed(folder.path(), &train("both", &options));
+    let out = folder.path().join("both");
+    let table = read(out.join("comparison.md"));
+    assert!(stdout.contains(&table), "{stdout}");
+    for loss in losses {
+        let row = table.lines().find(|row| row.contains(&format!("`{loss}`")));
+        assert!(row.is_some_and(|row| row.contains(" ± ")), "{table}");
+    }
+    let runs = [
+        "01-softmax/seed-1",
+        "01-softmax/seed-2",
+        "02-so-softmax/seed-1",
+        "02-so-softmax/seed-2",
+    ];
+    let weights =
+        || runs.map(|run| std::fs::read(out.join(run).join("ckpt/last.safetensors")).unwrap());
+    let summary = || read(out.join("02-so-softmax/summary.md"));
+    let (whole, summed) = (weights(), summary());
+
+    // One was cut off before its test, one before its first checkpoint, one was not begun.
+    std::fs::remove_file(out.join(runs[1]).join("eval/test.json")).unwrap();
+    std::fs::remove_dir_all(out.join(runs[2]).join("ckpt")).unwrap();
+    std::fs::remove_dir_all(out.join(runs[3])).unwrap();
+    std::fs::remove_file(out.join("comparison.md")).unwrap();
+    let log = read(out.join(runs[0]).join("train.log"));
+    let changed = ["train", "--resume", "both", "--epochs", "3"];
+    fail(
+        folder.path(),
+        &changed,
+        2,
+        &["a series of runs", "as it was begun"],
+    );
+    succeed(folder.path(), &["train", "--resume", "both"]);
+    assert_eq!(read(out.join("comparison.md")), table);
+    assert_eq!(summary(), summed);
+    assert!(weights() == whole);
+    // What was finished was not touched.
+    assert_eq!(read(out.join(runs[0]).join("train.log")), log);
+}
+
 /// Two clips of two kinds of sounds in each of five folds, half a second at 8 kHz.
 fn sounds(root: &Path) {
     const SAMPLES: u32 = 4_000;
