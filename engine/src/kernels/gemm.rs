@@ -355,7 +355,7 @@ mod tests {
             }
             c
         };
-        for isa in [Isa::Portable, Isa::Avx2, Isa::Avx512] {
+        for isa in Isa::ALL {
             for columns in 1..=32 {
                 if !isa.is_available() || columns > tile::for_f64(isa).width {
                     continue;

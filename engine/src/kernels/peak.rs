@@ -54,6 +54,12 @@ pub fn multiply_adds(threads: usize) -> f64 {
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => (|| unsafe { avx2() }, 8 * 12),
+        // SAFETY: as above.
+        #[cfg(target_arch = "aarch64")]
+        Isa::Neon => (
+            || unsafe { chains::<std::arch::aarch64::float32x4_t, 24>() },
+            4 * 24,
+        ),
         // SAFETY: plain vectors need nothing.
         _ => (|| unsafe { chains::<Four<f32>, 8>() }, 4 * 8),
     };

@@ -2,7 +2,7 @@
 //!
 //! A kernel is written once, over [`Vector`], as an `#[inline(always)]` function. A thin wrapper
 //! with `#[target_feature]` instantiates it for each instruction set, and [`Isa::active`] says at
-//! run time which wrapper to call. `HYPERSPHERE_ISA` (`avx512`, `avx2`, `portable`) forces
+//! run time which wrapper to call. `HYPERSPHERE_ISA` (`avx512`, `avx2`, `neon`, `portable`) forces
 //! one, so that the tests can run each.
 
 use std::sync::OnceLock;
@@ -10,8 +10,10 @@ use std::sync::OnceLock;
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// What every processor of the architecture has: SSE2, or Neon.
+    /// What the compiler makes of plain loops for any processor of the architecture.
     Portable,
+    /// 128-bit vectors with fused multiply-add, on every 64-bit Arm.
+    Neon,
     /// 256-bit vectors with fused multiply-add.
     Avx2,
     /// 512-bit vectors.
@@ -19,10 +21,14 @@ pub enum Isa {
 }
 
 impl Isa {
+    /// All of them, the widest first.
+    pub const ALL: [Isa; 4] = [Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable];
+
     /// Its name, as `HYPERSPHERE_ISA` has it.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Portable => "portable",
+            Isa::Neon => "neon",
             Isa::Avx2 => "avx2",
             Isa::Avx512 => "avx512",
         }
@@ -32,6 +38,8 @@ impl Isa {
     pub fn is_available(self) -> bool {
         match self {
             Isa::Portable => true,
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => true,
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             #[cfg(target_arch = "x86_64")]
@@ -55,18 +63,15 @@ impl Isa {
     pub fn active() -> Isa {
         static ACTIVE: OnceLock<Isa> = OnceLock::new();
         *ACTIVE.get_or_init(|| {
-            let all = [Isa::Avx512, Isa::Avx2, Isa::Portable];
             let Ok(name) = std::env::var("HYPERSPHERE_ISA") else {
-                return all
-                    .into_iter()
-                    .find(|i| i.is_available())
-                    .unwrap_or(Isa::Portable);
+                let widest = Isa::ALL.into_iter().find(|i| i.is_available());
+                return widest.unwrap_or(Isa::Portable);
             };
-            let wanted = all.into_iter().find(|i| i.name() == name);
+            let wanted = Isa::ALL.into_iter().find(|i| i.name() == name);
             match wanted {
                 Some(isa) if isa.is_available() => isa,
                 Some(_) => panic!("HYPERSPHERE_ISA={name}: this processor does not have it"),
-                None => panic!("HYPERSPHERE_ISA={name}: expected avx512, avx2 or portable"),
+                None => panic!("HYPERSPHERE_ISA={name}: expected avx512, avx2, neon or portable"),
             }
         })
     }
@@ -145,8 +150,7 @@ pub unsafe trait Vector: Copy {
     unsafe fn mul(self, a: Self) -> Self;
 }
 
-/// Four numbers that the compiler turns into whatever vectors the target has by default: SSE2 on
-/// any x86-64, Neon on any 64-bit Arm.
+/// Four numbers that the compiler turns into whatever vectors the target has by default.
 #[derive(Clone, Copy)]
 pub struct Four<T>([T; 4]);
 
@@ -192,12 +196,8 @@ macro_rules! four {
             }
             #[inline(always)]
             unsafe fn mul_add(self, a: Self, b: Self) -> Self {
-                let lane = |i: usize| match cfg!(target_arch = "aarch64") {
-                    // An instruction there; a slow library call where there is no such
-                    // instruction by default.
-                    true => self.0[i].mul_add(a.0[i], b.0[i]),
-                    false => self.0[i] * a.0[i] + b.0[i],
-                };
+                // Rounded twice: fused, it would be a slow library call where no instruction is.
+                let lane = |i: usize| self.0[i] * a.0[i] + b.0[i];
                 Four(std::array::from_fn(lane))
             }
             #[inline(always)]
@@ -302,4 +302,75 @@ pub mod x86 {
         _mm512_setzero_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
         _mm512_add_pd _mm512_sub_pd _mm512_mul_pd,
         |m, p| _mm512_maskz_loadu_pd(m, p), |m, p, v| _mm512_mask_storeu_pd(p, m, v));
+}
+
+#[cfg(target_arch = "aarch64")]
+pub mod arm {
+    //! Neon.
+    use super::Vector;
+    use std::arch::aarch64::*;
+
+    macro_rules! vector {
+        ($v:ty, $t:ty, $lanes:literal, $splat:ident $load:ident $store:ident $fma:ident $add:ident
+         $sub:ident $mul:ident) => {
+            // SAFETY: every 64-bit Arm has Neon; pointers are the caller's.
+            unsafe impl Vector for $v {
+                type Element = $t;
+                const LANES: usize = $lanes;
+                #[inline(always)]
+                unsafe fn zero() -> Self {
+                    unsafe { $splat(0.0) }
+                }
+                #[inline(always)]
+                unsafe fn splat(x: $t) -> Self {
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn load(from: *const $t) -> Self {
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn load_first(from: *const $t, n: usize) -> Self {
+                    let mut lanes = [0.0; $lanes];
+                    unsafe {
+                        lanes.as_mut_ptr().copy_from_nonoverlapping(from, n);
+                        $load(lanes.as_ptr())
+                    }
+                }
+                #[inline(always)]
+                unsafe fn store(self, to: *mut $t) {
+                    unsafe { $store(to, self) }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, to: *mut $t, n: usize) {
+                    let mut lanes = [0.0; $lanes];
+                    unsafe {
+                        $store(lanes.as_mut_ptr(), self);
+                        to.copy_from_nonoverlapping(lanes.as_ptr(), n);
+                    }
+                }
+                #[inline(always)]
+                unsafe fn mul_add(self, a: Self, b: Self) -> Self {
+                    unsafe { $fma(b, self, a) }
+                }
+                #[inline(always)]
+                unsafe fn add(self, a: Self) -> Self {
+                    unsafe { $add(self, a) }
+                }
+                #[inline(always)]
+                unsafe fn sub(self, a: Self) -> Self {
+                    unsafe { $sub(self, a) }
+                }
+                #[inline(always)]
+                unsafe fn mul(self, a: Self) -> Self {
+                    unsafe { $mul(self, a) }
+                }
+            }
+        };
+    }
+
+    vector!(float32x4_t, f32, 4,
+        vdupq_n_f32 vld1q_f32 vst1q_f32 vfmaq_f32 vaddq_f32 vsubq_f32 vmulq_f32);
+    vector!(float64x2_t, f64, 2,
+        vdupq_n_f64 vld1q_f64 vst1q_f64 vfmaq_f64 vaddq_f64 vsubq_f64 vmulq_f64);
 }

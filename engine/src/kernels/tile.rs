@@ -289,8 +289,17 @@ mod x86 {
         [1 => 12, 2 => 12, 3 => 8, 4 => 6]);
 }
 
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use super::*;
+    use std::arch::aarch64::*;
+
+    kernels!(neon_f32, Isa::Neon, float32x4_t, f32, inline, [1 => 12, 2 => 12, 3 => 8, 4 => 6]);
+    kernels!(neon_f64, Isa::Neon, float64x2_t, f64, inline, [1 => 12, 2 => 12, 3 => 8, 4 => 6]);
+}
+
 macro_rules! choose {
-    ($name:ident, $t:ty, $portable:ident, $avx2:ident, $avx512:ident) => {
+    ($name:ident, $t:ty, $portable:ident, $neon:ident, $avx2:ident, $avx512:ident) => {
         /// The loops of an instruction set, which must be available.
         pub fn $name(isa: Isa) -> &'static Kernels<$t> {
             match isa {
@@ -298,10 +307,12 @@ macro_rules! choose {
                 Isa::Avx512 => &x86::$avx512::KERNELS,
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => &x86::$avx2::KERNELS,
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon => &arm::$neon::KERNELS,
                 _ => &$portable::KERNELS,
             }
         }
     };
 }
-choose!(for_f32, f32, portable_f32, avx2_f32, avx512_f32);
-choose!(for_f64, f64, portable_f64, avx2_f64, avx512_f64);
+choose!(for_f32, f32, portable_f32, neon_f32, avx2_f32, avx512_f32);
+choose!(for_f64, f64, portable_f64, neon_f64, avx2_f64, avx512_f64);

@@ -285,9 +285,14 @@ unsafe fn run<V: Vector<Element = E>, E: Number>(t: &Transform<'_, E>) {
 pub type Run<T> = unsafe fn(&Transform<'_, T>);
 
 macro_rules! compiled {
-    ($name:ident, $t:ty, $portable:ident, $avx2:ident $v2:ident, $avx512:ident $v512:ident) => {
+    ($name:ident, $t:ty, $portable:ident, $neon:ident $v1:ident, $avx2:ident $v2:ident,
+     $avx512:ident $v512:ident) => {
         unsafe fn $portable(t: &Transform<'_, $t>) {
             unsafe { run::<Four<$t>, $t>(t) }
+        }
+        #[cfg(target_arch = "aarch64")]
+        unsafe fn $neon(t: &Transform<'_, $t>) {
+            unsafe { run::<std::arch::aarch64::$v1, $t>(t) }
         }
         #[cfg(target_arch = "x86_64")]
         #[target_feature(enable = "avx2,fma")]
@@ -306,10 +311,12 @@ macro_rules! compiled {
                 Isa::Avx512 => $avx512,
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => $avx2,
+                #[cfg(target_arch = "aarch64")]
+                Isa::Neon => $neon,
                 _ => $portable,
             }
         }
     };
 }
-compiled!(for_f32, f32, portable_f32, avx2_f32 __m256, avx512_f32 __m512);
-compiled!(for_f64, f64, portable_f64, avx2_f64 __m256d, avx512_f64 __m512d);
+compiled!(for_f32, f32, portable_f32, neon_f32 float32x4_t, avx2_f32 __m256, avx512_f32 __m512);
+compiled!(for_f64, f64, portable_f64, neon_f64 float64x2_t, avx2_f64 __m256d, avx512_f64 __m512d);
