@@ -155,6 +155,7 @@ fn of_recipe(guess: &Guess, look: &Look, reasons: &mut Vec<String>) -> Result<La
         Format::Duke => "market1501",
         Format::Vehicleid | Format::Vehicleid1600 | Format::Vehicleid2400 => "veri776",
         Format::InShop => "sop",
+        Format::LfwView1 => "lfw",
         format => format.info().name,
     };
     let [height, width] = look.sides.unwrap_or([0, 0]);

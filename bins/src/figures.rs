@@ -28,6 +28,7 @@ const NAMES: &[(&str, &str, Unit)] = &[
     ("loss", "loss", Unit::Plain),
     ("accuracy", "accuracy", Unit::Percent),
     ("standard_error", "standard error", Unit::Percent),
+    ("threshold", "threshold", Unit::Plain),
     ("top_", "top-", Unit::Percent),
     ("calibration_error", "calibration error", Unit::Percent),
     ("cosine_own", "cosine own", Unit::Plain),

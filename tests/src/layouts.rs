@@ -72,20 +72,29 @@ pub fn orl(root: &Path) {
     }
 }
 
-/// LFW: four people, eight pairs in two folds.
+/// LFW: seven people. Of the first four eight pairs of view 2 in two folds; view 1 chooses by pairs
+/// of the first three, who may be trained on, and tests on the others.
 pub fn lfw(root: &Path) {
-    let mut pairs = String::from("2\t2\n");
-    for person in 0..4 {
+    for person in 0..7 {
         for i in 1..=3 {
             let name = format!("Name_{person}/Name_{person}_{i:04}.jpg");
             picture(&root.join(name), 20 + person, i, 3);
         }
     }
+    let mut pairs = String::from("2\t2\n");
     for fold in 0..2 {
         pairs += &format!("Name_{fold}\t1\t2\nName_{fold}\t1\t3\n");
         pairs += "Name_0\t1\tName_2\t1\nName_1\t2\tName_3\t3\n";
     }
     write(root.join("pairs.txt"), pairs);
+    for (list, [a, b, c]) in [("Train", [0, 1, 2]), ("Test", [3, 4, 5])] {
+        let same = format!("Name_{a}\t1\t2\nName_{b}\t1\t3\n");
+        let different = format!("Name_{a}\t1\tName_{c}\t1\nName_{b}\t2\tName_{c}\t3\n");
+        let text = format!("2\n{same}{different}");
+        write(root.join(format!("pairsDev{list}.txt")), text);
+    }
+    let people = "3\nName_0\t3\nName_1\t3\nName_2\t3\n";
+    write(root.join("peopleDevTrain.txt"), people);
 }
 
 /// Identities seen by two cameras, three times each; `name` spells (identity, camera, number).

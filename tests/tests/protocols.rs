@@ -234,27 +234,99 @@ fn every_layout_trains_and_its_protocol_judges_it() {
 }
 
 #[test]
-fn faces_are_trained_on_one_set_and_verified_on_another() {
+fn faces_are_trained_on_one_set_chosen_by_another_and_verified_on_a_third() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    let [faces, test, out] = ["faces", "lfw", "run"].map(|name| folder.path().join(name));
+    let [faces, lfw, out] = ["faces", "lfw", "run"].map(|name| folder.path().join(name));
     layouts::folder(&faces, "", 8, 5);
-    layouts::lfw(&test);
-    let lfw = format!(
-        "data.test={{folder={:?},format=\"lfw\"}}",
-        test.display().to_string()
-    );
-    let settings = ["data.size=[16]", "data.validation=2", lfw.as_str()];
+    layouts::lfw(&lfw);
+    let view = |key, format| {
+        let folder = lfw.display().to_string();
+        format!("data.{key}={{folder={folder:?},format=\"{format}\"}}")
+    };
+    let (test, choose) = (view("test", "lfw"), view("choose", "lfw-view1"));
+    let settings = [
+        "data.size=[16]",
+        "data.validation=2",
+        test.as_str(),
+        choose.as_str(),
+    ];
     let (mut run, mut trainer) = start(&out, &config(&faces, "folder", &settings));
     assert_eq!(trainer.loaders().protocol, Protocol::Verify);
-    assert_eq!(trainer.loaders().classes.len(), 6);
-    trainer.train(&mut run, Style::None).unwrap();
+    // Nothing is held out: view 1 takes the place of the validation part.
+    assert_eq!(trainer.loaders().classes.len(), 8);
+    let rows = trainer.train(&mut run, Style::None).unwrap();
+    let watched = rows[0].validation.as_ref().unwrap();
+    assert_eq!((watched.get("pairs"), watched.images), (Some(4.0), 14));
+    assert!(watched.get("accuracy").is_some());
     let test = trainer.judge(Part::Test).unwrap().unwrap();
     assert_eq!(
         (test.figures.get("pairs"), test.figures.images),
-        (Some(8.0), 12)
+        (Some(8.0), 8)
     );
-    assert!(test.figures.get("accuracy").is_some());
+    assert!(test.figures.get("standard_error").is_some());
+
+    // View 1 of a checkpoint: the threshold is of one list, the figures of the other.
+    let found = judged(Eval {
+        data: Some(lfw.clone()),
+        format: Some("lfw-view1".into()),
+        ..options(run.last_weights())
+    });
+    assert_eq!(found["accuracy"], watched.get("accuracy").unwrap());
+    assert_eq!(
+        (&found["pairs"], &found["negatives"]),
+        (&4.into(), &2.into())
+    );
+    assert!(found["standard_error"].is_null() && !found["threshold"].is_null());
+
+    // Its people are a training set of their own.
+    let own = config(
+        &lfw,
+        "lfw-view1",
+        &["data.size=[16]", "data.validation=0", "batch=4"],
+    );
+    let own = Trainer::new(own).unwrap();
+    assert_eq!(own.loaders().classes, ["Name_0", "Name_1", "Name_2"]);
+    assert_eq!(own.loaders().test.len(), 14);
+
+    // View 2 selects nothing.
+    let mut layers = Layers::default();
+    layers.add_assignment(&view("choose", "lfw")).unwrap();
+    let error = layers.resolve().unwrap_err();
+    assert!(error.is::<ConfigError>() && error.to_string().contains("`lfw-view1`"));
+}
+
+#[test]
+fn pairs_of_lfw_whose_images_are_missing_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let [faces, lfw] = ["faces", "lfw"].map(|name| folder.path().join(name));
+    layouts::folder(&faces, "", 8, 5);
+    layouts::lfw(&lfw);
+    let loaders = || {
+        let lfw = lfw.display().to_string();
+        let lfw = format!("data.test={{folder={lfw:?},format=\"lfw\"}}");
+        let config = config(
+            &faces,
+            "folder",
+            &["data.size=[16]", "data.validation=2", &lfw],
+        );
+        hypersphere::dataset::Loaders::new(&config)
+    };
+    let has = |part: &str| {
+        loaders()
+            .unwrap()
+            .notes
+            .iter()
+            .any(|note| note.contains(part))
+    };
+    assert!(!has("left out"));
+    fs::remove_file(lfw.join("Name_1/Name_1_0003.jpg")).unwrap();
+    assert!(has("1 of 8 pairs left out"));
+    fs::write(lfw.join("pairs.txt"), "1 1\nX 1 2\nX 1 Y 1\n").unwrap();
+    let error = loaders().err().unwrap().to_string();
+    assert!(error.contains("X/X_0001.jpg"), "{error}");
+    fs::remove_file(lfw.join("pairs.txt")).unwrap();
+    assert!(has("the figures are not those of LFW"));
 }
 
 /// PxK with cameras, everything varied, an average of the weights: interrupted after every step.

@@ -130,7 +130,7 @@ fn other_data(
     trained: &Trained,
 ) -> Result<(Judged, Protocol, Vec<String>)> {
     let data = &mut config.data;
-    data.test = None;
+    (data.test, data.choose) = (None, None);
     data.folder = Some(folder.to_path_buf());
     let mut notes = Vec::new();
     match &options.format {

@@ -5,7 +5,7 @@ use crate::commands::eval::write_json;
 use crate::config::ConfigError;
 use crate::figures::Figures;
 use crate::protocol::{Effort, Embedded, Protocol, Question, reid, retrieve, verify};
-use crate::source::{DataError, Pair};
+use crate::source::{DataError, Folding, Pair};
 use anyhow::{Context, Result, anyhow, bail};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
@@ -58,6 +58,7 @@ fn judge(options: &Metrics, features: &Features, queries: usize) -> Result<Figur
             true => verify::Question::drawn(&features.classes())?,
             false => verify::Question {
                 pairs: features.pairs.clone(),
+                folding: Folding::Crossed,
             },
         }),
         Protocol::Classify => bail!(ConfigError(

@@ -2,7 +2,7 @@
 
 use super::{Embedded, add_spread};
 use crate::figures::Figures;
-use crate::source::{DataError, Items, Pair};
+use crate::source::{DataError, Folding, Items, Pair};
 use anyhow::{Result, bail};
 use data::Examples;
 use data::metrics::verification::{Roc, Thresholds, cross_validated};
@@ -24,6 +24,8 @@ const FOLDS: usize = 10;
 pub struct Question {
     /// Those of all folds.
     pub pairs: Vec<Pair>,
+    /// What the folds are for.
+    pub folding: Folding,
 }
 
 impl Question {
@@ -33,8 +35,10 @@ impl Question {
     /// If the labels give no pairs of both kinds.
     pub fn of(items: &Items) -> Result<Self> {
         if !items.marks.pairs.is_empty() {
-            let pairs = items.marks.pairs.clone();
-            return Ok(Question { pairs });
+            return Ok(Question {
+                pairs: items.marks.pairs.clone(),
+                folding: items.marks.folding,
+            });
         }
         Self::drawn(items.view.labels())
     }
@@ -73,7 +77,13 @@ impl Question {
         };
         Ok(Question {
             pairs: dealt(same, true).chain(dealt(different, false)).collect(),
+            folding: Folding::Crossed,
         })
+    }
+
+    /// Whether figures are about a pair: about all, but for those that only choose a threshold.
+    pub fn tests(&self, pair: &Pair) -> bool {
+        self.folding == Folding::Crossed || pair.fold > 0
     }
 }
 
@@ -122,7 +132,7 @@ fn strangers(labels: &[usize], rng: &mut Rng) -> [usize; 2] {
     }
 }
 
-/// Accuracy over the folds, AUC, EER, TAR@FAR.
+/// Accuracy by the rule of the folds; AUC, EER and TAR@FAR of the pairs that are tested.
 ///
 /// # Errors
 /// If an embedding is not finite, or pairs of one kind are missing.
@@ -134,37 +144,47 @@ pub fn judge(question: &Question, found: &Embedded) -> Result<Figures> {
         let [a, b] = pairs[i].places;
         cosine(row(a), row(b))
     });
-    let same: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
-    let folds: Vec<usize> = pairs.iter().map(|pair| pair.fold).collect();
-    verified(&scores, &same, &folds, found.labels.len()).and_then(|mut figures| {
-        if !found.labels.is_empty() {
-            add_spread(&mut figures, found)?;
-        }
-        Ok(figures)
-    })
-}
-
-/// The figures of scores.
-///
-/// # Errors
-/// If a score is not finite, or pairs of one kind are missing.
-pub fn verified(scores: &[f32], same: &[bool], folds: &[usize], images: usize) -> Result<Figures> {
-    let roc = Roc::new(scores, same)?;
-    let mut figures = Figures::of(images);
-    if folds.iter().any(|&fold| fold > 0) {
-        let folds = cross_validated(scores, same, folds, Thresholds::All)?;
-        figures.push("accuracy", folds.mean());
-        figures.push("standard_error", folds.standard_error());
-    }
+    let mut figures = Figures::of(found.labels.len());
+    add_accuracy(&mut figures, question, &scores)?;
+    let tested = pairs.iter().zip(scores).filter(|(p, _)| question.tests(p));
+    let (same, scores): (Vec<bool>, Vec<f32>) = tested.map(|(p, score)| (p.same, score)).unzip();
+    let roc = Roc::new(&scores, &same)?;
     figures.push("auc", roc.auc());
     figures.push("eer", roc.equal_error_rate());
     for far in FARS {
         let wanted = far.parse().expect("a number");
         figures.push(format!("tar_at_far_{far}"), roc.tar_at_far(wanted).tar);
     }
-    Ok(figures
-        .with("pairs", scores.len() as f64)
-        .with("negatives", roc.negatives() as f64))
+    let mut figures = figures
+        .with("pairs", same.len() as f64)
+        .with("negatives", roc.negatives() as f64);
+    if !found.labels.is_empty() {
+        add_spread(&mut figures, found)?;
+    }
+    Ok(figures)
+}
+
+/// What is right by thresholds that other pairs have chosen; nothing if there is one fold.
+fn add_accuracy(figures: &mut Figures, question: &Question, scores: &[f32]) -> Result<()> {
+    let pairs = &question.pairs;
+    let same: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
+    let folds: Vec<usize> = pairs.iter().map(|pair| pair.fold).collect();
+    if folds.iter().all(|&fold| fold == 0) {
+        return Ok(());
+    }
+    let found = cross_validated(scores, &same, &folds, Thresholds::All)?;
+    match question.folding {
+        Folding::Crossed => {
+            figures.push("accuracy", found.mean());
+            figures.push("standard_error", found.standard_error());
+        }
+        // Of two folds, the second by the threshold of the first.
+        Folding::Chosen => {
+            figures.push("accuracy", found.accuracies[1]);
+            figures.push("threshold", found.thresholds[1]);
+        }
+    }
+    Ok(())
 }
 
 /// The cosine of the angle between two vectors; 0 if one is null.

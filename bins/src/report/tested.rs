@@ -173,6 +173,7 @@ fn sampled(exam: Exam, most: usize) -> Result<Exam> {
             });
             Question::Verify(verify::Question {
                 pairs: pairs.collect(),
+                ..question
             })
         }
         Question::Retrieve(question) => Question::Retrieve(retrieve::Question {
@@ -239,7 +240,7 @@ fn whole_classes(labels: &[usize], most: usize) -> Option<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Pair, View};
+    use crate::source::{Folding, Pair, View};
     use data::metrics::retrieval::Rule;
     use data::{ImageSet, Images};
     use std::sync::Arc;
@@ -315,7 +316,10 @@ mod tests {
             fold: i / 10,
         };
         let pairs = (0..100).map(pair).collect();
-        let question = Question::Verify(verify::Question { pairs });
+        let question = Question::Verify(verify::Question {
+            pairs,
+            folding: Folding::Crossed,
+        });
         let some = sampled(exam(question), 60).unwrap();
         let rows = numbers(&some);
         let Question::Verify(question) = &some.question else {

@@ -19,6 +19,8 @@ pub enum Format {
     Omniglot,
     Orl,
     Lfw,
+    #[serde(rename = "lfw-view1")]
+    LfwView1,
     Market1501,
     #[serde(alias = "dukemtmc")]
     Duke,
@@ -98,7 +100,9 @@ formats! {
     Orl "orl" Verify Some([112, 92]), 1,
         "s1/1.pgm to s40/10.pgm";
     Lfw "lfw" Verify Some([112, 112]), 3,
-        "a folder for each person, Name_Surname/Name_Surname_0001.jpg, and pairs.txt";
+        "a folder for each person, Name_Surname/Name_Surname_0001.jpg, and in it or beside it pairs.txt";
+    LfwView1 "lfw-view1" Verify Some([112, 112]), 3,
+        "as lfw, but pairsDevTrain.txt, pairsDevTest.txt and, to train on, peopleDevTrain.txt";
     Market1501 "market1501" Reid Some([256, 128]), 3,
         "bounding_box_train, query and bounding_box_test with images named like 0002_c1s1_000451_03.jpg";
     Duke "duke" Reid Some([256, 128]), 3,

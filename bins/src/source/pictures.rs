@@ -4,7 +4,6 @@ use super::{Items, Marks, View};
 use crate::config::{Config, Unreadable};
 use anyhow::Result;
 use data::audio::{BandNormalise, Spectrograms};
-use data::manifest::Split;
 use data::{Examples, FileSet, Frame, ImageSet, Images, Manifest, Normalise, Pictures};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -153,24 +152,20 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The entries of a split, and those that queries and galleries are made of with the test;
-    /// `None` if there is none. `notes` are told what was left out.
+    /// Some entries, with what queries and galleries are made of. `notes` are told what was left
+    /// out.
     ///
     /// # Errors
     /// If a file cannot be read and is not to be left out.
     pub fn part(
         &self,
         manifest: &Manifest,
-        split: Split,
+        rows: &[usize],
         notes: &mut Vec<String>,
-    ) -> Result<Option<Part>> {
-        let indices = manifest.split(split);
-        if indices.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Part> {
         let data = &self.config.data;
         let frame = data.centre.map_or(Frame::Stretch, Frame::Centre);
-        let mut files = FileSet::new(manifest, &indices, self.shape, frame)?;
+        let mut files = FileSet::new(manifest, rows, self.shape, frame)?;
         if data.unreadable == Unreadable::Skip {
             files = noted(files.checked(data::Unreadable::Skip)?, notes);
         }
@@ -182,12 +177,12 @@ impl Reader<'_> {
             paths: all.map(|i| entry(i).path.clone()).collect(),
             ..Marks::default()
         };
-        Ok(Some(Part {
+        Ok(Part {
             cameras: files.cameras().to_vec(),
             classes: files.classes().to_vec(),
             marks,
             content: self.held(files)?,
-        }))
+        })
     }
 
     /// In memory if there is room; parts of pictures are cut from the files themselves.
