@@ -2,8 +2,8 @@
 
 use crate::config::{Layers, RECIPES, Sound};
 use crate::protocol::Protocol;
-use crate::source::{Format, Guess, guess, survey};
-use anyhow::Result;
+use crate::source::{DataError, Format, Guess, guess, survey};
+use anyhow::{Result, bail};
 use data::formats::cifar;
 use data::manifest::{Entry, Split};
 use data::{Manifest, decode, mnist};
@@ -32,6 +32,11 @@ pub fn choose(folder: &Path) -> Result<Choice> {
     let mut layers = match guess.format {
         Format::Mnist | Format::Cifar10 | Format::Cifar100 => published(&guess, &mut reasons)?,
         Format::Folder | Format::Manifest => own(&guess, &mut reasons)?,
+        Format::Insightface => bail!(DataError(format!(
+            "{}: expected data to train on, found pairs of faces to test on; `hypersphere eval \
+             CHECKPOINT --data {0}` judges by them",
+            folder.display()
+        ))),
         format if Sound::usual(format).is_some() => of_sound(&guess, &mut reasons)?,
         format => {
             let manifest = survey(format, &guess.folder, 1)?.manifest;

@@ -99,8 +99,15 @@ const EVAL_EXAMPLES: &str = "\
 Examples:
   hypersphere eval runs/omniglot-so-softmax-1              again what the run reported, and more
   hypersphere eval runs/market1501-cosface-1 --flip --rerank -o strong.json
-  hypersphere eval runs/orl-arcface-1/ckpt/best.safetensors --data lfw/ --format lfw
-  hypersphere eval resnet20.safetensors --data cifar-10-batches-bin/   after `model import`";
+  hypersphere eval runs/orl-arcface-1/ckpt/best.safetensors --data lfw/             view 2 of LFW
+  hypersphere eval runs/orl-arcface-1 --data lfw/ --format lfw-view1               for choices
+  hypersphere eval runs/orl-arcface-1 --data faces_emore/ --flip                   lfw.bin, cfp_fp.bin …
+  hypersphere eval resnet20.safetensors --data cifar-10-batches-bin/   after `model import`
+
+Packs of insightface (.bin), a line for each of several: ten folds in the order of the file.
+`accuracy` takes any threshold, with the standard error of the mean, as LFW's rule has it.
+`accuracy (insightface)` takes squared distances from 0 to 4 in steps of 0.01, with the deviation of
+the folds. insightface always adds the embedding of the mirror image, as --flip does.";
 
 /// `eval`
 #[derive(Args, Debug)]
@@ -108,8 +115,9 @@ pub struct Eval {
     /// A run directory, or a checkpoint
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub what: PathBuf,
-    /// Other data than that of the run: its test part, or all of it if it has no parts
-    #[arg(long, value_name = "DIR")]
+    /// Other data than that of the run: its test part, or all of it if it has no parts; a folder,
+    /// a CSV manifest, or a pack of pairs
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// The layout of --data [default: recognised]
     #[arg(long, value_name = "NAME", requires = "data")]

@@ -29,6 +29,16 @@ const NAMES: &[(&str, &str, Unit)] = &[
     ("accuracy", "accuracy", Unit::Percent),
     ("standard_error", "standard error", Unit::Percent),
     ("threshold", "threshold", Unit::Plain),
+    (
+        "insightface_accuracy",
+        "accuracy (insightface)",
+        Unit::Percent,
+    ),
+    (
+        "insightface_deviation",
+        "deviation (insightface)",
+        Unit::Percent,
+    ),
     ("top_", "top-", Unit::Percent),
     ("calibration_error", "calibration error", Unit::Percent),
     ("cosine_own", "cosine own", Unit::Plain),

@@ -20,7 +20,7 @@ pub use view::View;
 use crate::config::{AugmentConfig, Config, ConfigError, OtherData, RECIPES, Sound};
 use anyhow::{Result, bail};
 use data::formats::{
-    cifar, esc, faces, folder, fsdd, omniglot, reid, retrieval, speech_commands, urbansound,
+    cifar, esc, faces, folder, fsdd, omniglot, pack, reid, retrieval, speech_commands, urbansound,
 };
 use data::manifest::{Split, Survey};
 use data::{Manifest, Normalise, Official, mnist};
@@ -223,7 +223,8 @@ impl Raw {
                 ..Raw::of_official(mnist::embedded(), None)?
             });
         };
-        if !root.is_dir() {
+        let may_be_file = matches!(format, Format::Manifest | Format::Insightface);
+        if !(root.is_dir() || may_be_file && root.is_file()) {
             bail!(missing(config, &format!("{} is no folder", root.display())));
         }
         let sound = Sound::of(data)?;
@@ -246,6 +247,16 @@ impl Raw {
                 return Raw::of_official(cifar::hundred(root, cifar::Labels::Coarse)?, hundred);
             }
             _ => {}
+        }
+        let reader = pictures::Reader {
+            config,
+            shape: shape(config),
+        };
+        if format == Format::Insightface {
+            return Ok(Raw {
+                test: Some(reader.pack(&pack::read_only(root)?, notes)?),
+                ..Raw::default()
+            });
         }
         let survey = survey(format, root, data.fold.unwrap_or(1))?;
         let (asked, survey) = Asked::of(format, root, survey, notes)?;
@@ -273,13 +284,7 @@ impl Raw {
                     };
                     reader.part(&manifest, &rows, split == Split::Train, notes)
                 }
-                None => {
-                    let reader = pictures::Reader {
-                        config,
-                        shape: shape(config),
-                    };
-                    reader.part(&manifest, &rows, notes)
-                }
+                None => reader.part(&manifest, &rows, notes),
             };
             part.map(Some)
         };
@@ -333,6 +338,7 @@ pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
         Format::SpeechCommands => speech_commands::read(root, speech_commands::Task::AllWords)?,
         Format::SpeechCommands12 => speech_commands::read(root, speech_commands::Task::Twelve)?,
         Format::Folder
+        | Format::Insightface
         | Format::Mnist
         | Format::Cifar10
         | Format::Cifar100

@@ -329,6 +329,65 @@ fn pairs_of_lfw_whose_images_are_missing_are_told() {
     assert!(has("the figures are not those of LFW"));
 }
 
+#[test]
+fn packs_of_pairs_are_judged_alone_and_in_folders() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [faces, packs, out] = ["faces", "packs", "run"].map(|name| folder.path().join(name));
+    layouts::folder(&faces, "", 8, 5);
+    for name in ["lfw.bin", "agedb_30.bin"] {
+        layouts::pack(&packs.join(name));
+    }
+    let one = packs.join("lfw.bin").display().to_string();
+    let test = format!("data.test={{folder={one:?},format=\"insightface\"}}");
+    let settings = ["data.size=[16]", "data.validation=2", test.as_str()];
+    let (mut run, mut trainer) = start(&out, &config(&faces, "folder", &settings));
+    trainer.train(&mut run, Style::None).unwrap();
+    let test = trainer.judge(Part::Test).unwrap().unwrap().figures;
+    assert_eq!(
+        (test.get("pairs"), test.get("negatives")),
+        (Some(20.0), Some(10.0))
+    );
+    // Nothing is said of people, whom a pack does not know.
+    assert_eq!(test.get("cosine_same"), None);
+    let within = |key: &str| (0.0..=1.0).contains(&test.get(key).unwrap());
+    assert!(
+        ["accuracy", "insightface_accuracy", "insightface_deviation"]
+            .into_iter()
+            .all(within)
+    );
+
+    let eval = |data, flip| {
+        let data = Some(data);
+        judged(Eval {
+            data,
+            flip,
+            ..options(run.last_weights())
+        })
+    };
+    let test = serde_json::to_value(&test).unwrap();
+    assert_eq!(eval(packs.join("lfw.bin"), false), test);
+    let both = eval(packs.clone(), false);
+    assert_eq!((&both["lfw"], &both["agedb_30"]), (&test, &test));
+    assert_ne!(eval(packs.join("lfw.bin"), true), test);
+
+    // Two are no one test; and there is nothing to train on.
+    let several = format!(
+        "data.test={{folder={:?},format=\"insightface\"}}",
+        packs.display().to_string()
+    );
+    let settings = ["data.size=[16]", "data.validation=2", several.as_str()];
+    let error = Trainer::new(config(&faces, "folder", &settings))
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("name the file that is meant"),
+        "{error}"
+    );
+    let error = hypersphere::choose::choose(&packs).err().unwrap();
+    assert!(error.to_string().contains("hypersphere eval"), "{error}");
+}
+
 /// PxK with cameras, everything varied, an average of the weights: interrupted after every step.
 #[test]
 fn a_run_of_pxk_batches_resumes_to_the_same_bits() {

@@ -83,7 +83,7 @@ impl Question {
 
     /// Whether figures are about a pair: about all, but for those that only choose a threshold.
     pub fn tests(&self, pair: &Pair) -> bool {
-        self.folding == Folding::Crossed || pair.fold > 0
+        self.folding != Folding::Chosen || pair.fold > 0
     }
 }
 
@@ -158,7 +158,7 @@ pub fn judge(question: &Question, found: &Embedded) -> Result<Figures> {
     let mut figures = figures
         .with("pairs", same.len() as f64)
         .with("negatives", roc.negatives() as f64);
-    if !found.labels.is_empty() {
+    if !found.labels.is_empty() && question.folding != Folding::Packed {
         add_spread(&mut figures, found)?;
     }
     Ok(figures)
@@ -173,16 +173,20 @@ fn add_accuracy(figures: &mut Figures, question: &Question, scores: &[f32]) -> R
         return Ok(());
     }
     let found = cross_validated(scores, &same, &folds, Thresholds::All)?;
-    match question.folding {
-        Folding::Crossed => {
-            figures.push("accuracy", found.mean());
-            figures.push("standard_error", found.standard_error());
-        }
-        // Of two folds, the second by the threshold of the first.
-        Folding::Chosen => {
-            figures.push("accuracy", found.accuracies[1]);
-            figures.push("threshold", found.thresholds[1]);
-        }
+    // Of two folds, the second by the threshold of the first.
+    if question.folding == Folding::Chosen {
+        figures.push("accuracy", found.accuracies[1]);
+        figures.push("threshold", found.thresholds[1]);
+        return Ok(());
+    }
+    figures.push("accuracy", found.mean());
+    figures.push("standard_error", found.standard_error());
+    if question.folding == Folding::Packed {
+        // Squared distances 0 to 4 in steps of 0.01, as cosines.
+        let grid: Vec<f64> = (0..400).map(|i| 1.0 - 0.005 * f64::from(i)).collect();
+        let found = cross_validated(scores, &same, &folds, Thresholds::Grid(&grid))?;
+        figures.push("insightface_accuracy", found.mean());
+        figures.push("insightface_deviation", found.deviation());
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ pub enum Format {
     Lfw,
     #[serde(rename = "lfw-view1")]
     LfwView1,
+    Insightface,
     Market1501,
     #[serde(alias = "dukemtmc")]
     Duke,
@@ -103,6 +104,8 @@ formats! {
         "a folder for each person, Name_Surname/Name_Surname_0001.jpg, and in it or beside it pairs.txt";
     LfwView1 "lfw-view1" Verify Some([112, 112]), 3,
         "as lfw, but pairsDevTrain.txt, pairsDevTest.txt and, to train on, peopleDevTrain.txt";
+    Insightface "insightface" Verify Some([112, 112]), 3,
+        "lfw.bin, cfp_fp.bin, agedb_30.bin … of insightface; or one such file itself";
     Market1501 "market1501" Reid Some([256, 128]), 3,
         "bounding_box_train, query and bounding_box_test with images named like 0002_c1s1_000451_03.jpg";
     Duke "duke" Reid Some([256, 128]), 3,

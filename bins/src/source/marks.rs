@@ -47,6 +47,9 @@ pub enum Folding {
     Crossed,
     /// The first chooses the threshold, the second is tested: LFW's view 1.
     Chosen,
+    /// As [`Crossed`](Folding::Crossed), and by insightface's own thresholds beside. Labels tell
+    /// pairs apart, not people.
+    Packed,
 }
 
 /// One run of one-shot classification: which training example is of the class of each test

@@ -265,11 +265,14 @@ pub static FORMATS: &[Format] = &[
     },
     Format {
         name: "insightface",
-        about: "pairs of faces in a file of insightface: lfw.bin, agedb_30.bin, …",
+        about: "pairs of faces in files of insightface: lfw.bin, agedb_30.bin, …",
         task: Task::Verification,
-        // Folders may hold several, and whoever means one can name it.
-        signs: |_| None,
-        read: |file| pack::read(file).map(Content::Pairs),
+        signs: |look| {
+            let packs = look.names.iter().filter(|name| pack::is_published(name));
+            let names = packs.cloned().collect::<Vec<_>>().join(", ");
+            (!names.is_empty()).then(|| vec![format!("the packs {names}")])
+        },
+        read: |path| pack::read_only(path).map(Content::Pairs),
     },
     Format {
         name: "lfw",
