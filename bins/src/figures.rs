@@ -65,6 +65,7 @@ const NAMES: &[(&str, &str, Unit)] = &[
     ("pairs", "pairs", Unit::Count),
     ("negatives", "different pairs", Unit::Count),
     ("queries", "queries", Unit::Count),
+    ("splits", "splits", Unit::Count),
     ("gallery", "gallery", Unit::Count),
     ("unmatched", "queries without a match", Unit::Count),
     ("tied", "queries with ties", Unit::Count),

@@ -14,11 +14,12 @@ mod view;
 
 pub use format::{FORMATS, Format, FormatInfo};
 pub use guess::{Guess, guess};
-pub use marks::{Folding, Marks, OneShot, Pair};
+pub use marks::{Drawing, Folding, Marks, OneShot, Pair};
 pub use view::View;
 
 use crate::config::{AugmentConfig, Config, ConfigError, OtherData, RECIPES, Sound};
 use anyhow::{Result, bail};
+use data::formats::cuhk03::{self, Boxes};
 use data::formats::{
     cifar, esc, faces, folder, fsdd, omniglot, pack, reid, retrieval, speech_commands, urbansound,
 };
@@ -73,6 +74,12 @@ impl Source {
     /// # Errors
     /// If it cannot be read, or is something else.
     pub fn read(config: &Config) -> Result<Self> {
+        let mut config = config.clone();
+        if config.data.format.folds().is_some() {
+            // What is trained on is never all of them.
+            config.data.fold.get_or_insert(1);
+        }
+        let config = &config;
         let mut notes = Vec::new();
         let mut raw = Raw::read(config, &mut notes)?;
         let Some(train) = raw.train.take() else {
@@ -258,8 +265,7 @@ impl Raw {
                 ..Raw::default()
             });
         }
-        let survey = survey(format, root, data.fold.unwrap_or(1))?;
-        let (asked, survey) = Asked::of(format, root, survey, notes)?;
+        let (asked, survey) = Asked::of(format, root, data.fold, notes)?;
         for count in survey.counts.iter().filter(|c| c.found != c.official) {
             notes.push(format!(
                 "{}: {} {}, the official table says {}",
@@ -302,11 +308,12 @@ impl Raw {
 }
 
 /// The list of the files of a data set that is in files. One in folds is tested on `fold`, counted
-/// from 1.
+/// from 1, which is the usual one.
 ///
 /// # Errors
 /// If the folder is laid out otherwise.
-pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
+pub fn survey(format: Format, root: &Path, fold: Option<u32>) -> Result<Survey> {
+    let fold = fold.unwrap_or(1);
     Ok(match format {
         Format::Manifest => Survey {
             manifest: match root.is_file() {
@@ -321,8 +328,10 @@ pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
         Format::Lfw | Format::LfwView1 => faces::lfw(root)?,
         Format::Market1501 => reid::read(&reid::MARKET_1501, root)?,
         Format::Duke => reid::read(&reid::DUKE_MTMC, root)?,
-        Format::Cuhk03Labeled => reid::read(&reid::CUHK03_LABELED, root)?,
-        Format::Cuhk03Detected => reid::read(&reid::CUHK03_DETECTED, root)?,
+        Format::Cuhk03Labeled => cuhk03::new_protocol(Boxes::Labeled, root)?,
+        Format::Cuhk03Detected => cuhk03::new_protocol(Boxes::Detected, root)?,
+        Format::Cuhk03LabeledClassic => cuhk03::classic(Boxes::Labeled, root)?.split(fold)?,
+        Format::Cuhk03DetectedClassic => cuhk03::classic(Boxes::Detected, root)?.split(fold)?,
         Format::Veri776 => reid::read(&reid::VERI_776, root)?,
         Format::Vehicleid => reid::vehicle_id(root, 800)?,
         Format::Vehicleid1600 => reid::vehicle_id(root, 1600)?,

@@ -1,5 +1,6 @@
 //! Tiny data sets in the layouts of the real ones, written for a test.
 
+use crate::mat;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -175,6 +176,60 @@ pub fn cuhk03(root: &Path) {
     reid(root, market_folders(), |id, camera, i| {
         format!("{id:04}_c{camera}_1_{i:06}.png")
     });
+}
+
+/// CUHK03 with names of its own: twelve people of two pairs of cameras, three images by each view.
+fn cuhk03_images(root: &Path) -> Vec<(usize, String)> {
+    let mut names = Vec::new();
+    for id in 1..=12 {
+        for view in 1..=2 {
+            for i in 0..3 {
+                let (pair, number) = (1 + id % 2, 5 * (view - 1) + i + 1);
+                let name = format!("{pair}_{id:03}_{view}_{number:02}.png");
+                let path = root.join("images_labeled").join(&name);
+                picture(&path, id, view * 8 + i, 3);
+                names.push((id, name));
+            }
+        }
+    }
+    names
+}
+
+/// CUHK03 in the new protocol, from its own file: the first eight people are for training.
+pub fn cuhk03_protocol(root: &Path) {
+    let images = cuhk03_images(root);
+    let texts: Vec<_> = images.iter().map(|(_, name)| mat::text(name)).collect();
+    let of = |number: fn(usize, usize) -> f64| -> Vec<f64> {
+        let numbers = images.iter().enumerate().map(|(i, &(id, _))| number(i, id));
+        numbers.collect()
+    };
+    let part = |wanted: fn(usize, usize) -> bool| -> Vec<f64> {
+        let indices = (0..images.len()).filter(|&i| wanted(i, images[i].0));
+        indices.map(|i| (i + 1) as f64).collect()
+    };
+    let variables = [
+        mat::cells("filelist", &texts),
+        mat::numbers("labels", &of(|_, id| id as f64)),
+        mat::numbers("camId", &of(|i, _| (1 + i / 3 % 2) as f64)),
+        mat::numbers("train_idx", &part(|_, id| id <= 8)),
+        mat::numbers("query_idx", &part(|i, id| id > 8 && i % 3 == 0)),
+        mat::numbers("gallery_idx", &part(|i, id| id > 8 && i % 3 > 0)),
+    ];
+    let name = "cuhk03_new_protocol_config_labeled.mat";
+    write(root.join(name), mat::file(&variables));
+}
+
+/// CUHK03 in three classic splits, of three people each for the test.
+pub fn cuhk03_classic(root: &Path) {
+    cuhk03_images(root);
+    let split = |first: usize| {
+        let people = first..first + 3;
+        let pairs = people.clone().map(|id| (1 + id % 2) as f64);
+        let columns: Vec<f64> = pairs.chain(people.clone().map(|id| id as f64)).collect();
+        mat::numbers("", &columns)
+    };
+    let splits = mat::cells("testsets", &[1, 4, 10].map(split));
+    write(root.join("testsets.mat"), mat::file(&[splits]));
 }
 
 /// VeRi-776.

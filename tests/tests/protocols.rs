@@ -109,6 +109,14 @@ const CASES: &[Case] = &[
         figures: REID,
     },
     Case {
+        format: "cuhk03-labeled",
+        write: layouts::cuhk03_protocol,
+        settings: SMALL,
+        protocol: Protocol::Reid,
+        images: [36, 12, 24],
+        figures: REID,
+    },
+    Case {
         format: "veri776",
         write: layouts::veri,
         settings: SMALL,
@@ -386,6 +394,61 @@ fn packs_of_pairs_are_judged_alone_and_in_folders() {
     );
     let error = hypersphere::choose::choose(&packs).err().unwrap();
     assert!(error.to_string().contains("hypersphere eval"), "{error}");
+}
+
+#[test]
+fn classic_splits_are_trained_on_one_by_one_and_judged_together() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [data, out] = ["data", "run"].map(|name| folder.path().join(name));
+    layouts::cuhk03_classic(&data);
+    let format = "cuhk03-labeled-classic";
+    let settings = [SMALL, &["data.fold=2"]].concat();
+    let (mut run, mut trainer) = start(&out, &config(&data, format, &settings));
+    let parts = trainer.loaders();
+    assert_eq!(
+        (parts.train.examples().labels().len(), parts.test.len()),
+        (42, 18)
+    );
+    assert_eq!(parts.test.classes, ["1_004", "1_006", "2_005"]);
+    trainer.train(&mut run, Style::None).unwrap();
+    let one = trainer.judge(Part::Test).unwrap().unwrap().figures;
+    assert_eq!(
+        (one.get("splits"), one.get("unmatched")),
+        (Some(1.0), Some(0.0))
+    );
+    assert!(one.get("rank_1").unwrap() <= one.get("rank_5").unwrap());
+    assert_eq!((one.get("rank_20"), one.get("map")), (Some(1.0), None));
+    assert_eq!(judged(options(out)), serde_json::to_value(&one).unwrap());
+
+    // A network from elsewhere is judged on every split; where it stands alone is known by names.
+    let lonely = folder.path().join("lonely.safetensors");
+    fs::copy(run.last_weights(), &lonely).unwrap();
+    let eval = |data| {
+        judged(Eval {
+            data: Some(data),
+            ..options(lonely.clone())
+        })
+    };
+    let all = eval(data.clone());
+    assert_eq!((&all["splits"], &all["images"]), (&3.0.into(), &54.into()));
+    assert_eq!(
+        all,
+        eval(data.clone()),
+        "drawings are a function of the split"
+    );
+    let single = |fold: u32| {
+        let fold = format!("data.fold={fold}");
+        let settings = [SMALL, &[fold.as_str()]].concat();
+        let trainer = Trainer::new(config(&data, format, &settings)).unwrap();
+        trainer.loaders().test.len()
+    };
+    assert_eq!([1, 2, 3].map(single), [18; 3]);
+    let settings = [SMALL, &["data.fold=4"]].concat();
+    let error = Trainer::new(config(&data, format, &settings))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("1 to 3"), "{error}");
 }
 
 /// PxK with cameras, everything varied, an average of the weights: interrupted after every step.

@@ -4,7 +4,7 @@ use super::finished::Finished;
 use crate::dataset::Judged;
 use crate::evaluation::{Embedding, Evaluation};
 use crate::protocol::{Effort, Exam, Protocol, Question, reid, retrieve, verify};
-use crate::source::{DataError, Source};
+use crate::source::{DataError, Drawing, Source};
 use crate::weights::Trained;
 use anyhow::{Context, Result, bail};
 use data::{Examples, Normalise};
@@ -190,6 +190,12 @@ fn sampled(exam: Exam, most: usize) -> Result<Exam> {
                 .iter()
                 .filter_map(|&i| question.cameras.get(i).copied())
                 .collect(),
+            drawing: match question.drawing {
+                Drawing::PerQuery(splits) => {
+                    Drawing::PerQuery(splits.iter().map(|at| moved(at)).collect())
+                }
+                other => other,
+            },
             ..question
         }),
         question => question,
@@ -283,7 +289,7 @@ mod tests {
             ids: (0..100).map(|i| 1000 + i / 5).collect(),
             cameras: (0..100).collect(),
             rule: Rule::CrossCamera,
-            one_per_id: false,
+            drawing: Drawing::Nothing,
         };
         let some = sampled(exam(Question::Reid(question)), 33).unwrap();
         let rows = numbers(&some);

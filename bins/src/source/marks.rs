@@ -1,12 +1,13 @@
 //! What the authors of a data set have laid down for its test: queries, pairs, runs.
 
 use super::pictures::Part;
-use super::{DataError, Format};
+use super::{DataError, Format, survey};
 use anyhow::{Result, bail};
 use data::Manifest;
+use data::formats::cuhk03::{self, Boxes};
 use data::formats::{faces, omniglot};
 use data::manifest::{Entry, Split, Survey};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// What the authors of a data set have laid down for the test, as places among its examples.
@@ -22,8 +23,8 @@ pub struct Marks {
     pub folding: Folding,
     /// Runs of one-shot classification.
     pub runs: Vec<OneShot>,
-    /// Whether each identity has one image in the gallery, drawn ten times, as in VehicleID.
-    pub one_per_id: bool,
+    /// Whether galleries are drawn.
+    pub drawing: Drawing,
     /// Where each example is, from the folder of the data set; empty if they are in no files.
     pub paths: Vec<String>,
 }
@@ -52,6 +53,19 @@ pub enum Folding {
     Packed,
 }
 
+/// Whether a gallery has one image of each identity, drawn ten times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Drawing {
+    /// It has all that are marked.
+    #[default]
+    Nothing,
+    /// Once for all queries, which are the other images: VehicleID.
+    PerIdentity,
+    /// Anew for each query, among the images at these places, split by split: the classic protocol
+    /// of CUHK03.
+    PerQuery(Vec<Vec<usize>>),
+}
+
 /// One run of one-shot classification: which training example is of the class of each test
 /// example?
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,18 +83,25 @@ pub(super) enum Asked {
     Nothing,
     Runs(Vec<omniglot::Run>),
     OnePerId,
+    /// The labels of those in each.
+    Splits(Vec<BTreeSet<String>>),
     Pairs(Vec<faces::Pair>, Folding),
 }
 
 impl Asked {
-    /// What the files of a data set say, and its list of files, which that may change.
+    /// What the files of a data set say, for one of its folds or as usual, and the list of files.
     pub(super) fn of(
         format: Format,
         root: &Path,
-        survey: Survey,
+        fold: Option<u32>,
         notes: &mut Vec<String>,
     ) -> Result<(Self, Survey)> {
-        let mut survey = survey;
+        match format {
+            Format::Cuhk03LabeledClassic => return splits(Boxes::Labeled, root, fold, notes),
+            Format::Cuhk03DetectedClassic => return splits(Boxes::Detected, root, fold, notes),
+            _ => {}
+        }
+        let mut survey = survey(format, root, fold)?;
         let asked = match format {
             Format::Omniglot => Asked::Runs(add_runs(root, &mut survey.manifest)?),
             Format::Vehicleid | Format::Vehicleid1600 | Format::Vehicleid2400 => Asked::OnePerId,
@@ -109,7 +130,8 @@ impl Asked {
         match self {
             Asked::Nothing => {}
             Asked::Runs(runs) => part.mark_runs(&runs),
-            Asked::OnePerId => part.marks.one_per_id = true,
+            Asked::OnePerId => part.marks.drawing = Drawing::PerIdentity,
+            Asked::Splits(splits) => part.mark_splits(&splits),
             Asked::Pairs(pairs, folding) => {
                 part.mark_pairs(&pairs, notes)?;
                 part.marks.folding = folding;
@@ -117,6 +139,33 @@ impl Asked {
         }
         Ok(())
     }
+}
+
+/// One of the classic splits of CUHK03, or without one all of them.
+fn splits(
+    boxes: Boxes,
+    root: &Path,
+    fold: Option<u32>,
+    notes: &mut Vec<String>,
+) -> Result<(Asked, Survey)> {
+    let classic = cuhk03::classic(boxes, root)?;
+    let tests = classic.tests();
+    Ok(match fold {
+        Some(fold) => {
+            let survey = classic.split(fold)?;
+            (
+                Asked::Splits(vec![tests[fold as usize - 1].clone()]),
+                survey,
+            )
+        }
+        None => {
+            notes.push(format!(
+                "all {} splits are judged, as suits a network that has learnt from other people",
+                tests.len()
+            ));
+            (Asked::Splits(tests.to_vec()), classic.all())
+        }
+    })
 }
 
 /// Adds the images of Lake's runs to the test part, where they lie beside the data set, and marks
@@ -179,6 +228,17 @@ impl Part {
             })
         };
         self.marks.runs = runs.iter().filter_map(run).collect();
+    }
+
+    /// The examples of each split.
+    fn mark_splits(&mut self, splits: &[BTreeSet<String>]) {
+        let labels = self.content.labels();
+        let places = |people: &BTreeSet<String>| {
+            let is_in = |&i: &usize| people.contains(&self.classes[labels[i]]);
+            (0..labels.len()).filter(is_in).collect()
+        };
+        let places = splits.iter().map(places).collect();
+        self.marks.drawing = Drawing::PerQuery(places);
     }
 
     /// Pairs whose images are both there. A pair that is left out moves no other's fold.

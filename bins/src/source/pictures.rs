@@ -45,6 +45,15 @@ impl Content {
         })
     }
 
+    /// The label of each, a place among the classes.
+    pub(super) fn labels(&self) -> &[usize] {
+        match self {
+            Content::Memory(set) => set.labels(),
+            Content::Files(set) => set.labels(),
+            Content::Sound(set) => set.recordings().labels(),
+        }
+    }
+
     fn examples(&self, config: &Config, normalise: &Normalise) -> Result<Arc<dyn Examples>> {
         fn images<S: Pictures + 'static>(
             set: S,

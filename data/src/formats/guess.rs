@@ -9,6 +9,7 @@
 //! # }
 //! ```
 
+use super::cuhk03::{self, Boxes, Classic};
 use super::list::{self, Scan};
 use super::pack::{self, Pack};
 use super::{
@@ -225,22 +226,46 @@ pub static FORMATS: &[Format] = &[
     },
     Format {
         name: "cuhk03-detected",
-        about: "CUHK03, new protocol, detected boxes: Market-1501's folders in one named detected",
+        about: "CUHK03, new protocol, detected boxes: Market-1501's folders in one named detected, or cuhk03_new_protocol_config_detected.mat and images",
         task: Task::ReIdentification,
         signs: |look| {
-            let mut signs = look.layout(&reid::CUHK03_DETECTED)?;
-            let folder = look.root.file_name()?.to_str()?;
-            signs.push(format!("the name {folder}"));
-            folder.contains("detected").then_some(signs)
+            // Beside the boxes by hand, these have to be asked for.
+            if Boxes::Labeled.signs(look.root).is_some() {
+                return None;
+            }
+            let copied = || {
+                let mut signs = look.layout(&reid::CUHK03_DETECTED)?;
+                let folder = look.root.file_name()?.to_str()?;
+                signs.push(format!("the name {folder}"));
+                folder.contains("detected").then_some(signs)
+            };
+            Boxes::Detected.signs(look.root).or_else(copied)
         },
-        read: |root| reid::read(&reid::CUHK03_DETECTED, root).map(Content::Files),
+        read: |root| cuhk03::new_protocol(Boxes::Detected, root).map(Content::Files),
     },
     Format {
         name: "cuhk03-labeled",
-        about: "CUHK03, new protocol, boxes by hand: Market-1501's folders",
+        about: "CUHK03, new protocol, boxes by hand: Market-1501's folders, or cuhk03_new_protocol_config_labeled.mat and images",
         task: Task::ReIdentification,
-        signs: |look| look.layout(&reid::CUHK03_LABELED),
-        read: |root| reid::read(&reid::CUHK03_LABELED, root).map(Content::Files),
+        signs: |look| {
+            let own = Boxes::Labeled.signs(look.root);
+            own.or_else(|| look.layout(&reid::CUHK03_LABELED))
+        },
+        read: |root| cuhk03::new_protocol(Boxes::Labeled, root).map(Content::Files),
+    },
+    Format {
+        name: "cuhk03-labeled-classic",
+        about: "CUHK03, classic 20 splits, boxes by hand: images_labeled/1_001_1_01.png and testsets.mat",
+        task: Task::ReIdentification,
+        signs: |look| Boxes::Labeled.classic_signs(look.root),
+        read: |root| cuhk03::classic(Boxes::Labeled, root).map(of_classic),
+    },
+    Format {
+        name: "cuhk03-detected-classic",
+        about: "CUHK03, classic 20 splits, detected boxes: images_detected/1_001_1_01.png and testsets.mat",
+        task: Task::ReIdentification,
+        signs: |look| Boxes::Detected.classic_signs(look.root),
+        read: |root| cuhk03::classic(Boxes::Detected, root).map(of_classic),
     },
     Format {
         name: "veri776",
@@ -373,6 +398,11 @@ pub static FORMATS: &[Format] = &[
     },
 ];
 
+/// All splits together, as for a network that has learnt elsewhere.
+fn of_classic(classic: Classic) -> Content {
+    Content::Files(classic.all())
+}
+
 fn of_cifar(official: Official) -> Content {
     let counts = vec![
         list::count("training images", 50_000, official.train.len()),
@@ -444,6 +474,14 @@ pub fn guess(path: impl AsRef<Path>) -> Result<Guess> {
                 "name the folder of the one that is meant",
             ));
         }
+    }
+    if let Some(original) = cuhk03::original(path) {
+        // It is of no use as it is, and its reader says what to do.
+        return Ok(Guess {
+            format: format("cuhk03-labeled")?,
+            root: path.into(),
+            reasons: vec![format!("the file {}", original.display())],
+        });
     }
     match (general.signs)(&look) {
         Some(reasons) => Ok(Guess {
