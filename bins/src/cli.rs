@@ -162,9 +162,11 @@ pub enum EvalPart {
 const METRICS_CONTRACT: &str = "\
 Tensors of each safetensors file:
   features [N, D] (f32 or f64), labels [N] (whole numbers; -1 is junk in a gallery),
-  optional cameras [N]; for pairs, in --features: pairs [P, 2], same [P], fold [P].
-Without a query and a gallery file, every item of --features is looked for among the others
-(reid: the first of each identity by each camera). Without pairs, 3,000 of each kind are drawn.";
+  optional cameras [N] (-1 where none is known and none is asked for); in --features, for a test
+  of some items is_query [N], is_gallery [N], for pairs pairs [P, 2], same [P], fold [P].
+`hypersphere embed` writes all but pairs of a manifest. Without queries and a gallery, every item of
+--features is looked for among the others (reid: the first of each identity by each camera). Without
+pairs, 3,000 of each kind are drawn.";
 
 /// `metrics`
 #[derive(Args, Debug)]

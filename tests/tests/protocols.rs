@@ -1,8 +1,11 @@
 //! Every layout and every protocol from end to end: a tiny data set is written, trained on for a
 //! few steps, judged, and judged again from its files with the same result.
 
-use hypersphere::cli::Eval;
+use clap::Parser;
+use hypersphere::cli::{Cli, Command, Eval};
+use hypersphere::commands;
 use hypersphere::config::{Config, ConfigError, Layers};
+use hypersphere::features::Features;
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
 use hypersphere::source::DataError;
@@ -449,6 +452,74 @@ fn classic_splits_are_trained_on_one_by_one_and_judged_together() {
         .err()
         .unwrap();
     assert!(error.to_string().contains("1 to 3"), "{error}");
+}
+
+#[test]
+fn a_manifest_is_embedded_with_its_test_and_metrics_judge_it_as_eval_does() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    layouts::market(&at("data"));
+    let (mut run, mut trainer) = start(&at("run"), &config(&at("data"), "market1501", SMALL));
+    trainer.train(&mut run, Style::None).unwrap();
+    let test = trainer.judge(Part::Test).unwrap().unwrap().figures;
+
+    let content = data::formats::guess(at("data")).unwrap().read().unwrap();
+    let list = at("data/manifest.csv");
+    data::formats::convert(&content, &list, false).unwrap();
+    let path = |name: &str| at(name).display().to_string();
+    let [run, list] = [path("run"), list.display().to_string()];
+    hypersphere(&["embed", &run, &list, "-o", &path("f.safetensors")]).unwrap();
+    let metrics = || -> anyhow::Result<serde_json::Value> {
+        let (features, figures) = (path("f.safetensors"), path("figures.json"));
+        let to = ["--features", &features, "-o", &figures];
+        hypersphere(&[&["metrics", "--protocol", "reid"][..], &to].concat())?;
+        let text = fs::read_to_string(&figures)?;
+        Ok(serde_json::from_str::<serde_json::Value>(&text)?["figures"].clone())
+    };
+    let found = metrics().unwrap();
+    for key in [
+        "map",
+        "rank_1",
+        "minp",
+        "queries",
+        "gallery",
+        "dropped",
+        "unmatched",
+    ] {
+        let (ours, theirs) = (test.get(key).unwrap(), found[key].as_f64().unwrap());
+        assert!((ours - theirs).abs() < 1e-6, "{key}: {ours} {theirs}");
+    }
+
+    // Training entries need no camera, those of the test do.
+    let mut features = Features::read(&at("f.safetensors")).unwrap();
+    let query = features.is_query.iter().position(|&is| is).unwrap();
+    let train = (0..features.len()).find(|&i| !features.is_query[i] && !features.is_gallery[i]);
+    features.cameras[train.unwrap()] = -1;
+    features.write(&at("f.safetensors")).unwrap();
+    assert_eq!(metrics().unwrap(), found);
+    features.cameras[query] = -1;
+    features.write(&at("f.safetensors")).unwrap();
+    let error = metrics().unwrap_err().to_string();
+    assert!(error.contains(&format!("item {query}")), "{error}");
+    features.cameras[query] = 1;
+    features.is_gallery.fill(false);
+    features.write(&at("f.safetensors")).unwrap();
+    let error = metrics().unwrap_err().to_string();
+    assert!(
+        error.contains("only one of `is_query` and `is_gallery`"),
+        "{error}"
+    );
+}
+
+/// The program's `embed` and `metrics`.
+fn hypersphere(arguments: &[&str]) -> anyhow::Result<()> {
+    let cli = Cli::parse_from([&["hypersphere"], arguments].concat());
+    match &cli.command {
+        Command::Embed(options) => commands::embed::run(options),
+        Command::Metrics(options) => commands::metrics::run(options),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// PxK with cameras, everything varied, an average of the weights: interrupted after every step.
