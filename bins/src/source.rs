@@ -106,11 +106,11 @@ impl Source {
         };
         if let Some(choose) = &config.data.choose {
             let other = with_data(config, choose)?;
-            source.validation = read_test(&other, &source.normalise, &mut notes)?;
+            source.validation = Some(read_test(&other, &source.normalise, &mut notes)?);
         }
         if let Some(test) = &config.data.test {
             let other = with_data(config, test)?;
-            source.test = read_test(&other, &source.normalise, &mut notes)?;
+            source.test = Some(read_test(&other, &source.normalise, &mut notes)?);
         }
         source.same_shapes(config)?;
         source.notes = notes;
@@ -124,13 +124,8 @@ impl Source {
     /// If it cannot be read, or there is no such part.
     pub fn read_test(config: &Config, normalise: &Normalise) -> Result<(Items, Vec<String>)> {
         let mut notes = Vec::new();
-        match read_test(config, normalise, &mut notes)? {
-            Some(items) => Ok((items, notes)),
-            None => bail!(DataError(format!(
-                "{} has no images to test on",
-                described(config)
-            ))),
-        }
+        let items = read_test(config, normalise, &mut notes)?;
+        Ok((items, notes))
     }
 
     fn same_shapes(&self, config: &Config) -> Result<()> {
@@ -181,17 +176,18 @@ fn with_data(config: &Config, other: &OtherData) -> Result<Config> {
 }
 
 /// The part that is tested on, or everything where there are no parts.
-fn read_test(
-    config: &Config,
-    normalise: &Normalise,
-    notes: &mut Vec<String>,
-) -> Result<Option<Items>> {
+fn read_test(config: &Config, normalise: &Normalise, notes: &mut Vec<String>) -> Result<Items> {
     let mut config = config.clone();
     // Nothing is varied in a test, and the variations may be for data of another kind.
     config.data.augment = AugmentConfig::preset("none");
     let raw = Raw::read(&config, notes)?;
-    let part = raw.test.or(raw.train);
-    part.map(|part| part.items(&config, normalise)).transpose()
+    match raw.test.or(raw.train) {
+        Some(part) => part.items(&config, normalise),
+        None => bail!(DataError(format!(
+            "{} has no images to test on",
+            described(&config)
+        ))),
+    }
 }
 
 /// The parts before they are normalised.

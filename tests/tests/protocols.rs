@@ -286,7 +286,7 @@ fn faces_are_trained_on_one_set_chosen_by_another_and_verified_on_a_third() {
     assert_eq!(found["accuracy"], watched.get("accuracy").unwrap());
     assert_eq!(
         (&found["pairs"], &found["negatives"]),
-        (&4.into(), &2.into())
+        (&4.0.into(), &2.0.into())
     );
     assert!(found["standard_error"].is_null() && !found["threshold"].is_null());
 

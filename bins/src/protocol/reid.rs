@@ -228,6 +228,33 @@ fn ranked(question: &Question, scores: &impl Scores) -> Result<Retrieved> {
 mod tests {
     use super::*;
 
+    /// In the first split everybody looks like themselves, in the second rather like anybody else.
+    #[test]
+    fn drawn_galleries_are_averaged_over_the_splits() {
+        let ids = vec![1, 1, 2, 2, 3, 3, 4, 4];
+        let looks = [1i8, 1, 2, 2, 3, -3, 4, -4];
+        let part = |look: i8, axis: i8| match look.abs() == axis {
+            true => f32::from(look.signum()),
+            false => 0.0,
+        };
+        let row = |&look: &i8| (1..=4).map(move |axis| part(look, axis));
+        let found = Embedded {
+            embeddings: looks.iter().flat_map(row).collect(),
+            dim: 4,
+            labels: ids.iter().map(|&id| id as usize - 1).collect(),
+            known: None,
+        };
+        let question = Question {
+            drawing: Drawing::PerQuery(vec![vec![0, 1, 2, 3], vec![4, 5, 6, 7], Vec::new()]),
+            ..Question::new(ids, vec![1, 2, 1, 2, 1, 2, 1, 2], &[], &[])
+        };
+        let figures = judge(&question, &found, Effort::default()).unwrap();
+        let shares = ["rank_1", "rank_5", "rank_20", "map"].map(|key| figures.get(key));
+        assert_eq!(shares, [Some(0.5), Some(1.0), Some(1.0), None]);
+        let counts = ["splits", "unmatched"].map(|key| figures.get(key));
+        assert_eq!(counts, [Some(2.0), Some(0.0)]);
+    }
+
     #[test]
     fn queries_are_the_first_sightings_that_another_camera_can_answer() {
         let ids = [3, 3, 3, 3, 4, 4, JUNK, JUNK];

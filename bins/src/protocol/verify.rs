@@ -208,6 +208,65 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
 mod tests {
     use super::*;
 
+    /// Pairs of these cosines, in these folds, with what is said of them.
+    fn judged(folding: Folding, pairs: &[(f32, bool, usize)]) -> Figures {
+        let row = |&(cosine, ..): &(f32, bool, usize)| [cosine, (1.0 - cosine * cosine).sqrt()];
+        let found = Embedded {
+            embeddings: [vec![1.0, 0.0], pairs.iter().flat_map(row).collect()].concat(),
+            dim: 2,
+            ..Embedded::default()
+        };
+        let pair = |(i, &(_, same, fold)): (usize, &(f32, bool, usize))| Pair {
+            places: [0, i + 1],
+            same,
+            fold,
+        };
+        let pairs = pairs.iter().enumerate().map(pair).collect();
+        judge(&Question { pairs, folding }, &found).unwrap()
+    }
+
+    #[test]
+    fn of_view_1_one_list_chooses_and_the_other_is_tested() {
+        let choosing = [
+            (0.95, true, 0),
+            (0.9, true, 0),
+            (0.7, false, 0),
+            (0.87, false, 0),
+        ];
+        let tested = [
+            (0.92, true, 1),
+            (0.75, true, 1),
+            (0.1, false, 1),
+            (0.6, false, 1),
+        ];
+        let found = judged(Folding::Chosen, &[choosing, tested].concat());
+        assert_eq!(found.get("accuracy"), Some(0.75));
+        assert!((found.get("threshold").unwrap() - 0.885).abs() < 1e-6);
+        assert_eq!(
+            (found.get("pairs"), found.get("negatives")),
+            (Some(4.0), Some(2.0))
+        );
+        // 0.87 is above 0.75, but in the other list.
+        assert_eq!(found.get("auc"), Some(1.0));
+        let crossed = judged(Folding::Crossed, &[choosing, tested].concat());
+        assert!(crossed.get("auc").unwrap() < 1.0);
+        assert_eq!(crossed.get("pairs"), Some(8.0));
+    }
+
+    #[test]
+    fn insightfaces_steps_are_coarser_than_any_threshold() {
+        let fold = |fold| [(0.9996, true, fold), (0.9994, false, fold)];
+        let near = [fold(0), fold(1)].concat();
+        let found = judged(Folding::Packed, &near);
+        assert_eq!(found.get("accuracy"), Some(1.0));
+        assert_eq!(found.get("insightface_accuracy"), Some(0.5));
+        assert_eq!(found.get("insightface_deviation"), Some(0.0));
+        assert_eq!(
+            judged(Folding::Crossed, &near).get("insightface_accuracy"),
+            None
+        );
+    }
+
     #[test]
     fn drawn_pairs_are_of_both_kinds_in_all_folds_and_what_they_say() {
         let labels: Vec<usize> = (0..60).map(|i| i / 6).collect();

@@ -122,7 +122,12 @@ impl Asked {
             },
             _ => Asked::Nothing,
         };
-        Ok((asked, survey))
+        match &asked {
+            Asked::Pairs(pairs, _) if survey.manifest.split(Split::Test).is_empty() => {
+                bail!(without_images(pairs))
+            }
+            _ => Ok((asked, survey)),
+        }
     }
 
     /// Marks it where it is about examples that could be read.
@@ -139,6 +144,16 @@ impl Asked {
         }
         Ok(())
     }
+}
+
+/// Lists of other people, or of a folder around them.
+fn without_images(pairs: &[faces::Pair]) -> DataError {
+    let [first, _] = pairs[0].paths();
+    DataError(format!(
+        "pairs of faces: expected the images that the lists name, such as {first}, found those of \
+         none of the {} pairs; name the folder that directly holds the people",
+        pairs.len()
+    ))
 }
 
 /// One of the classic splits of CUHK03, or without one all of them.
@@ -255,14 +270,7 @@ impl Part {
         let marked: Vec<Pair> = marked.collect();
         match pairs.len() - marked.len() {
             0 => {}
-            all if marked.is_empty() => {
-                let [first, _] = pairs[0].stems();
-                bail!(DataError(format!(
-                    "pairs of faces: expected the images that the lists name, such as {first}.jpg, \
-                     found those of none of the {all} pairs; name the folder that directly holds \
-                     the people"
-                )));
-            }
+            _ if marked.is_empty() => bail!(without_images(pairs)),
             missing => notes.push(format!(
                 "{missing} of {} pairs left out: an image is not there or cannot be read",
                 pairs.len()

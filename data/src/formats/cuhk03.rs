@@ -163,7 +163,7 @@ pub fn new_protocol(boxes: Boxes, root: impl AsRef<Path>) -> Result<Survey> {
         );
         return Err(boxes.missing(root, expected));
     }
-    let (mut entries, ignored) = (of_config(&config)?, 0);
+    let mut entries = of_config(&config)?;
     let folder = boxes.folder(root).ok_or_else(|| {
         let expected = format!("images like images_{}/1_001_1_01.png", boxes.word());
         boxes.missing(root, expected)
@@ -171,7 +171,7 @@ pub fn new_protocol(boxes: Boxes, root: impl AsRef<Path>) -> Result<Survey> {
     for entry in &mut entries {
         entry.path = list::join(&folder, &entry.path);
     }
-    Ok(layout.survey(root, entries, ignored))
+    Ok(layout.survey(root, entries, 0))
 }
 
 /// What the file of the new protocol says of each image: who, which camera, what for. Images in no
