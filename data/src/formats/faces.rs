@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// others, never seen, for testing.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if a folder cannot be read; [`Error::Invalid`](crate::Error::Invalid) for an image that is not named
+/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] for an image that is not named
 /// like `s1/1.pgm`.
 pub fn orl(root: impl AsRef<Path>, train_people: u32) -> Result<Survey> {
     let root = root.as_ref();
@@ -48,7 +48,7 @@ pub fn orl(root: impl AsRef<Path>, train_people: u32) -> Result<Survey> {
 /// [`view1`] and [`view2`], whose lists are counted where they are there.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if a folder cannot be read; [`Error::Invalid`](crate::Error::Invalid) for an image that is not named
+/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] for an image that is not named
 /// after its folder; as [`pairs`].
 pub fn lfw(root: impl AsRef<Path>) -> Result<Survey> {
     let root = root.as_ref();
@@ -99,7 +99,7 @@ fn beside(root: &Path, name: &str) -> Option<PathBuf> {
 /// in the pairs of fold 1.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) if one of the two lists of pairs is not there; as [`pairs`].
+/// [`Error::Invalid`] if one of the two lists of pairs is not there; as [`pairs`].
 pub fn view1(root: impl AsRef<Path>, manifest: &mut Manifest) -> Result<Vec<Pair>> {
     let root = root.as_ref();
     let mut all = Vec::new();
@@ -242,7 +242,7 @@ pub fn stem(path: &str) -> &str {
 /// (`name i j`) and the different ones (`name1 i name2 j`).
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::Line`](crate::Error::Line) for a line that breaks its form, or
+/// [`Error::Io`] if the file cannot be read; [`Error::Line`] for a line that breaks its form, or
 /// if there are more or fewer than announced.
 pub fn pairs(path: impl AsRef<Path>) -> Result<Vec<Pair>> {
     let path = path.as_ref();
