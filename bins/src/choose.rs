@@ -2,8 +2,8 @@
 
 use crate::config::{Layers, RECIPES, Sound};
 use crate::protocol::Protocol;
-use crate::source::{Format, Guess, guess, survey};
-use anyhow::Result;
+use crate::source::{DataError, Format, Guess, guess, survey};
+use anyhow::{Result, bail};
 use data::formats::cifar;
 use data::manifest::{Entry, Split};
 use data::{Manifest, decode, mnist};
@@ -32,9 +32,14 @@ pub fn choose(folder: &Path) -> Result<Choice> {
     let mut layers = match guess.format {
         Format::Mnist | Format::Cifar10 | Format::Cifar100 => published(&guess, &mut reasons)?,
         Format::Folder | Format::Manifest => own(&guess, &mut reasons)?,
+        Format::Insightface => bail!(DataError(format!(
+            "{}: expected data to train on, found pairs of faces to test on; `hypersphere eval \
+             CHECKPOINT --data {0}` judges by them",
+            folder.display()
+        ))),
         format if Sound::usual(format).is_some() => of_sound(&guess, &mut reasons)?,
         format => {
-            let manifest = survey(format, &guess.folder, 1)?.manifest;
+            let manifest = survey(format, &guess.folder, None)?.manifest;
             of_recipe(&guess, &Look::at(&manifest), &mut reasons)?
         }
     };
@@ -151,10 +156,14 @@ fn of_recipe(guess: &Guess, look: &Look, reasons: &mut Vec<String>) -> Result<La
     let recipe = match guess.format {
         Format::Market1501 | Format::Duke if small => "reid-synth",
         Format::Cuhk03Labeled | Format::Cuhk03Detected if small => "reid-synth",
+        Format::Cuhk03LabeledClassic | Format::Cuhk03DetectedClassic if small => "reid-synth",
         Format::Veri776 | Format::Vehicleid if small => "vehicles-synth",
         Format::Duke => "market1501",
         Format::Vehicleid | Format::Vehicleid1600 | Format::Vehicleid2400 => "veri776",
         Format::InShop => "sop",
+        Format::LfwView1 => "lfw",
+        Format::Cuhk03LabeledClassic => "cuhk03-labeled",
+        Format::Cuhk03DetectedClassic => "cuhk03-detected",
         format => format.info().name,
     };
     let [height, width] = look.sides.unwrap_or([0, 0]);
@@ -192,7 +201,7 @@ fn of_sound(guess: &Guess, reasons: &mut Vec<String>) -> Result<Layers> {
         Format::SpeechCommands12 => "speech-commands",
         format => format.info().name,
     };
-    let manifest = survey(guess.format, &guess.folder, 1)?.manifest;
+    let manifest = survey(guess.format, &guess.folder, None)?.manifest;
     let train = manifest.split(Split::Train).len();
     reasons.push(format!("recipe `{recipe}`: {train} training recordings"));
     let mut layers = Layers::recipe(recipe)?;
@@ -208,7 +217,7 @@ fn of_sound(guess: &Guess, reasons: &mut Vec<String>) -> Result<Layers> {
 
 /// Somebody's own pictures.
 fn own(guess: &Guess, reasons: &mut Vec<String>) -> Result<Layers> {
-    let manifest = survey(guess.format, &guess.folder, 1)?.manifest;
+    let manifest = survey(guess.format, &guess.folder, None)?.manifest;
     let look = Look::at(&manifest);
     let classes = look.train.len();
     let mut layers = Layers::default();

@@ -99,8 +99,15 @@ const EVAL_EXAMPLES: &str = "\
 Examples:
   hypersphere eval runs/omniglot-so-softmax-1              again what the run reported, and more
   hypersphere eval runs/market1501-cosface-1 --flip --rerank -o strong.json
-  hypersphere eval runs/orl-arcface-1/ckpt/best.safetensors --data lfw/ --format lfw
-  hypersphere eval resnet20.safetensors --data cifar-10-batches-bin/   after `model import`";
+  hypersphere eval runs/orl-arcface-1/ckpt/best.safetensors --data lfw/             view 2 of LFW
+  hypersphere eval runs/orl-arcface-1 --data lfw/ --format lfw-view1               for choices
+  hypersphere eval runs/orl-arcface-1 --data faces_emore/ --flip                   lfw.bin, cfp_fp.bin …
+  hypersphere eval resnet20.safetensors --data cifar-10-batches-bin/   after `model import`
+
+Packs of insightface (.bin), a line for each of several: ten folds in the order of the file.
+`accuracy` takes any threshold, with the standard error of the mean, as LFW's rule has it.
+`accuracy (insightface)` takes squared distances from 0 to 4 in steps of 0.01, with the deviation of
+the folds. insightface always adds the embedding of the mirror image, as --flip does.";
 
 /// `eval`
 #[derive(Args, Debug)]
@@ -108,8 +115,9 @@ pub struct Eval {
     /// A run directory, or a checkpoint
     #[arg(value_name = "RUN|CHECKPOINT")]
     pub what: PathBuf,
-    /// Other data than that of the run: its test part, or all of it if it has no parts
-    #[arg(long, value_name = "DIR")]
+    /// Other data than that of the run: its test part, or all of it if it has no parts; a folder,
+    /// a CSV manifest, or a pack of pairs
+    #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
     /// The layout of --data [default: recognised]
     #[arg(long, value_name = "NAME", requires = "data")]
@@ -154,9 +162,11 @@ pub enum EvalPart {
 const METRICS_CONTRACT: &str = "\
 Tensors of each safetensors file:
   features [N, D] (f32 or f64), labels [N] (whole numbers; -1 is junk in a gallery),
-  optional cameras [N]; for pairs, in --features: pairs [P, 2], same [P], fold [P].
-Without a query and a gallery file, every item of --features is looked for among the others
-(reid: the first of each identity by each camera). Without pairs, 3,000 of each kind are drawn.";
+  optional cameras [N] (-1 where none is known and none is asked for); in --features, for a test
+  of some items is_query [N], is_gallery [N], for pairs pairs [P, 2], same [P], fold [P].
+`hypersphere embed` writes all but pairs of a manifest. Without queries and a gallery, every item of
+--features is looked for among the others (reid: the first of each identity by each camera). Without
+pairs, 3,000 of each kind are drawn.";
 
 /// `metrics`
 #[derive(Args, Debug)]

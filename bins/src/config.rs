@@ -12,10 +12,11 @@ mod sound;
 
 pub use augment::{AugmentConfig, PRESETS, SOUND_PRESETS};
 pub use recipes::{RECIPES, Recipe};
-pub use settings::{Data, Model, Sampler, TestData, Unreadable};
+pub use settings::{Data, Model, OtherData, Sampler, Unreadable};
 pub use sound::{Features, Sound};
 
 use crate::protocol::Protocol;
+use crate::source::Format;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -337,6 +338,16 @@ impl Config {
                 self.data.mean.len() == self.data.std.len(),
                 "data.std",
                 "as long as `data.mean`: one number per channel",
+            ),
+            (
+                self.data.choose.is_none() || self.data.choose != self.data.test,
+                "data.choose",
+                "another data set than `data.test`, which selects nothing",
+            ),
+            (
+                !matches!(&self.data.choose, Some(other) if other.format == Format::Lfw),
+                "data.choose.format",
+                "`lfw-view1`: view 2 of LFW is for the final figure alone",
             ),
             ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
             (self.save_minutes >= 0.0, "save_minutes", "at least 0"),

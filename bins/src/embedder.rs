@@ -222,7 +222,7 @@ impl Embedder {
         Ok(outcome)
     }
 
-    /// Adds names, labels and origin to vectors.
+    /// Adds names, labels, cameras, parts in a test and origin to vectors.
     fn name(&self, outcome: &mut Outcome, items: &[Item]) -> Result<()> {
         let kept: Vec<&Item> = outcome.places.iter().map(|&i| &items[i]).collect();
         let classes: BTreeSet<&String> = kept.iter().filter_map(|i| i.class.as_ref()).collect();
@@ -240,6 +240,15 @@ impl Embedder {
             features.labels = kept.iter().map(label).collect();
         }
         features.classes = classes;
+        let entries = || kept.iter().map(|item| &item.entry);
+        if entries().any(|entry| entry.camera.is_some()) {
+            let camera = |entry: &Entry| entry.camera.map_or(-1, i64::from);
+            features.cameras = entries().map(camera).collect();
+        }
+        if entries().any(|entry| entry.is_query || entry.is_gallery) {
+            features.is_query = entries().map(|entry| entry.is_query).collect();
+            features.is_gallery = entries().map(|entry| entry.is_gallery).collect();
+        }
         features.origin = Some(self.origin.clone());
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Embeddings in files: safetensors, NPY, CSV, and the two tables of the embedding projector.
 //!
-//! | file | vectors | names, labels, classes | origin |
+//! | file | vectors | names, labels, classes, cameras, roles | origin |
 //! |---|---|---|---|
-//! | `.safetensors` | `features [N, D]` | metadata `items` (JSON), `labels [N]` | metadata `items` |
+//! | `.safetensors` | `features [N, D]` | metadata `items` (JSON), `labels`, `cameras`, `is_query`, `is_gallery [N]` | metadata `items` |
 //! | `.npy` | `[N, D]`, f32 | beside it in `<stem>.items.csv` | |
-//! | `.csv` | columns `e0`, `e1`, … | columns `name`, `label`, `class` | |
+//! | `.csv` | columns `e0`, `e1`, … | columns `name`, `label`, `class`, `camera`, `is_query`, `is_gallery` | |
 //! | `.tsv`, only written | a row each, no heading | beside it in `<stem>.metadata.tsv` | |
 //!
 //! The order of the items is kept. What is read may come from anywhere: no size in a header is
@@ -32,6 +32,12 @@ pub struct Features {
     pub labels: Vec<i64>,
     /// What the labels 0, 1, … are called; empty if unknown.
     pub classes: Vec<String>,
+    /// The camera of each item, -1 for none; empty if none is known.
+    pub cameras: Vec<i64>,
+    /// Whether a retrieval test asks for each item; empty if no item is marked.
+    pub is_query: Vec<bool>,
+    /// Whether it ranks the item; empty if no item is marked.
+    pub is_gallery: Vec<bool>,
     /// What made the vectors, if it is known.
     pub origin: Option<Origin>,
 }
@@ -257,13 +263,27 @@ impl Features {
                 found,
             ));
         }
-        for (what, count) in [("names", self.names.len()), ("labels", self.labels.len())] {
+        for (what, count) in [
+            ("names", self.names.len()),
+            ("labels", self.labels.len()),
+            ("cameras", self.cameras.len()),
+            ("is_query", self.is_query.len()),
+            ("is_gallery", self.is_gallery.len()),
+        ] {
             if count != 0 && count != n {
                 let expected = format!("one for each of {n} vectors");
                 return Err(wrong(what, expected, format!("{count}")));
             }
         }
         Ok(())
+    }
+
+    /// The parts of a retrieval test, by their names in files.
+    fn roles(&self) -> [(&'static str, &[bool]); 2] {
+        [
+            ("is_query", &self.is_query),
+            ("is_gallery", &self.is_gallery),
+        ]
     }
 
     /// The columns beside the vectors.
@@ -277,6 +297,14 @@ impl Features {
             if !self.classes.is_empty() {
                 let class = |i: usize| self.class(i).unwrap_or_default().to_string();
                 columns.push(("class", Box::new(class)));
+            }
+        }
+        if !self.cameras.is_empty() {
+            columns.push(("camera", Box::new(|i| self.cameras[i].to_string())));
+        }
+        for (name, marked) in self.roles() {
+            if !marked.is_empty() {
+                columns.push((name, Box::new(|i| marked[i].to_string())));
             }
         }
         columns
@@ -315,9 +343,19 @@ impl Features {
         let shape = vec![self.len(), self.dim];
         let vectors = view(Dtype::F32, shape, bytemuck::cast_slice(&self.vectors));
         let mut tensors = vec![("features", vectors)];
-        if !self.labels.is_empty() {
-            let labels = bytemuck::cast_slice(&self.labels);
-            tensors.push(("labels", view(Dtype::I64, vec![self.labels.len()], labels)));
+        for (name, numbers) in [("labels", &self.labels), ("cameras", &self.cameras)] {
+            if !numbers.is_empty() {
+                let bytes = bytemuck::cast_slice(numbers);
+                tensors.push((name, view(Dtype::I64, vec![numbers.len()], bytes)));
+            }
+        }
+        let bytes = |(name, marked): (_, &[bool])| {
+            let bytes: Vec<u8> = marked.iter().map(|&is| u8::from(is)).collect();
+            (name, bytes)
+        };
+        let roles = self.roles().map(bytes);
+        for (name, bytes) in roles.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            tensors.push((name, view(Dtype::BOOL, vec![bytes.len()], bytes)));
         }
         tensors.extend(more);
         safetensors::serialize(tensors, Some(metadata)).expect("each tensor has its own name")
@@ -398,8 +436,25 @@ fn from_safetensors(bytes: &[u8]) -> Result<Features, Wrong> {
         names: items.names,
         labels,
         classes: items.classes,
+        cameras: whole_numbers(&file, "cameras")?.unwrap_or_default(),
+        is_query: flags(&file, "is_query")?,
+        is_gallery: flags(&file, "is_gallery")?,
         origin: items.origin,
     })
+}
+
+/// The marks of a BOOL tensor of one axis; none if there is no such tensor.
+fn flags(file: &SafeTensors<'_>, name: &str) -> Result<Vec<bool>, Wrong> {
+    match file.tensor(name) {
+        Err(_) => Ok(Vec::new()),
+        Ok(view) if view.dtype() == Dtype::BOOL && view.shape().len() == 1 => {
+            Ok(view.data().iter().map(|&byte| byte != 0).collect())
+        }
+        Ok(view) => {
+            let found = format!("{:?} {:?}", view.dtype(), view.shape());
+            Err(wrong(format!("`{name}`"), "BOOL [N]", found))
+        }
+    }
 }
 
 /// The numbers of an I64 tensor of one axis, if there is such a tensor.
@@ -434,8 +489,9 @@ fn from_csv(bytes: &[u8]) -> Result<Features, Wrong> {
     };
     let heading = reader.headers().map_err(broken)?.clone();
     let column = |name: &str| heading.iter().position(|h| h == name);
-    let [name, label, class] = ["name", "label", "class"].map(column);
-    let is_vector = |i: &usize| ![name, label, class].contains(&Some(*i));
+    let known = ["name", "label", "class", "camera", "is_query", "is_gallery"].map(column);
+    let [name, label, class, camera, is_query, is_gallery] = known;
+    let is_vector = |i: &usize| !known.contains(&Some(*i));
     let vector: Vec<usize> = (0..heading.len()).filter(is_vector).collect();
     let mut features = Features {
         dim: vector.len(),
@@ -453,9 +509,21 @@ fn from_csv(bytes: &[u8]) -> Result<Features, Wrong> {
             features.vectors.push(number);
         }
         features.names.extend(name.map(|i| row[i].to_string()));
+        let whole = |i: usize| -> Result<i64, Wrong> {
+            let number = row[i].trim().parse();
+            number.map_err(|_| not_a("a whole number", i))
+        };
+        let flag = |i: usize| -> Result<bool, Wrong> {
+            let flag = row[i].trim().to_ascii_lowercase().parse();
+            flag.map_err(|_| not_a("true or false", i))
+        };
+        features.cameras.extend(camera.map(whole).transpose()?);
+        features.is_query.extend(is_query.map(flag).transpose()?);
+        features
+            .is_gallery
+            .extend(is_gallery.map(flag).transpose()?);
         let Some(i) = label else { continue };
-        let number = row[i].trim().parse();
-        let number: i64 = number.map_err(|_| not_a("a whole number", i))?;
+        let number = whole(i)?;
         features.labels.push(number);
         // Names of classes are as many as the file has rows at most, whatever the labels are.
         let known = class.zip(usize::try_from(number).ok());

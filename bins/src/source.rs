@@ -7,23 +7,26 @@
 
 mod format;
 mod guess;
+mod marks;
 mod pictures;
 mod recordings;
 mod view;
 
 pub use format::{FORMATS, Format, FormatInfo};
 pub use guess::{Guess, guess};
+pub use marks::{Drawing, Folding, Marks, OneShot, Pair};
 pub use view::View;
 
-use crate::config::{AugmentConfig, Config, ConfigError, RECIPES, Sound};
+use crate::config::{AugmentConfig, Config, ConfigError, OtherData, RECIPES, Sound};
 use anyhow::{Result, bail};
+use data::formats::cuhk03::{self, Boxes};
 use data::formats::{
-    cifar, esc, faces, folder, fsdd, omniglot, reid, retrieval, speech_commands, urbansound,
+    cifar, esc, faces, folder, fsdd, omniglot, pack, reid, retrieval, speech_commands, urbansound,
 };
-use data::manifest::{Entry, Split, Survey};
+use data::manifest::{Split, Survey};
 use data::{Manifest, Normalise, Official, mnist};
-use pictures::{Part, Reader};
-use std::collections::HashMap;
+use marks::Asked;
+use pictures::Part;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -65,52 +68,18 @@ pub struct Items {
     pub fingerprint: Fingerprint,
 }
 
-/// What the authors of a data set have laid down for the test, as places among its examples.
-#[derive(Clone, Debug, Default)]
-pub struct Marks {
-    /// What is looked for.
-    pub queries: Vec<usize>,
-    /// Where it is looked for.
-    pub gallery: Vec<usize>,
-    /// Pairs that are the same or different.
-    pub pairs: Vec<Pair>,
-    /// Runs of one-shot classification.
-    pub runs: Vec<OneShot>,
-    /// Whether each identity has one image in the gallery, drawn ten times, as in VehicleID.
-    pub one_per_id: bool,
-    /// Where each example is, from the folder of the data set; empty if they are in no files.
-    pub paths: Vec<String>,
-}
-
-/// Two examples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
-    /// Which.
-    pub places: [usize; 2],
-    /// Whether they are of one class.
-    pub same: bool,
-    /// The fold, from 0.
-    pub fold: usize,
-}
-
-/// One run of one-shot classification: which training example is of the class of each test
-/// example?
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneShot {
-    /// One example of each class.
-    pub training: Vec<usize>,
-    /// What is asked.
-    pub test: Vec<usize>,
-    /// For each, the place of the right one in `training`.
-    pub answers: Vec<usize>,
-}
-
 impl Source {
     /// Reads what the configuration names.
     ///
     /// # Errors
     /// If it cannot be read, or is something else.
     pub fn read(config: &Config) -> Result<Self> {
+        let mut config = config.clone();
+        if config.data.format.folds().is_some() {
+            // What is trained on is never all of them.
+            config.data.fold.get_or_insert(1);
+        }
+        let config = &config;
         let mut notes = Vec::new();
         let mut raw = Raw::read(config, &mut notes)?;
         let Some(train) = raw.train.take() else {
@@ -135,8 +104,13 @@ impl Source {
             normalise,
             notes: Vec::new(),
         };
-        if config.data.test.is_some() {
-            source.test = read_test(config, &source.normalise, &mut notes)?;
+        if let Some(choose) = &config.data.choose {
+            let other = with_data(config, choose)?;
+            source.validation = Some(read_test(&other, &source.normalise, &mut notes)?);
+        }
+        if let Some(test) = &config.data.test {
+            let other = with_data(config, test)?;
+            source.test = Some(read_test(&other, &source.normalise, &mut notes)?);
         }
         source.same_shapes(config)?;
         source.notes = notes;
@@ -150,13 +124,8 @@ impl Source {
     /// If it cannot be read, or there is no such part.
     pub fn read_test(config: &Config, normalise: &Normalise) -> Result<(Items, Vec<String>)> {
         let mut notes = Vec::new();
-        match read_test(config, normalise, &mut notes)? {
-            Some(items) => Ok((items, notes)),
-            None => bail!(DataError(format!(
-                "{} has no images to test on",
-                described(config)
-            ))),
-        }
+        let items = read_test(config, normalise, &mut notes)?;
+        Ok((items, notes))
     }
 
     fn same_shapes(&self, config: &Config) -> Result<()> {
@@ -185,32 +154,40 @@ fn described(config: &Config) -> String {
     }
 }
 
-/// The part that is tested on: of the data set itself, or of the one under `[data.test]`.
-fn read_test(
-    config: &Config,
-    normalise: &Normalise,
-    notes: &mut Vec<String>,
-) -> Result<Option<Items>> {
+/// The same configuration on another data set, shown in the form of what is trained on.
+fn with_data(config: &Config, other: &OtherData) -> Result<Config> {
     let mut config = config.clone();
-    if let Some(test) = config.data.test.take() {
-        // What the test shows has the form of what was trained on.
-        let was = config.data.format;
-        if let Some(sound) = Sound::of(&config.data)? {
-            sound.state(&mut config.data);
-        } else {
-            if config.data.size.is_empty() {
-                config.data.size = was.info().size.map_or(Vec::new(), |size| size.to_vec());
-            }
-            config.data.channels.get_or_insert(was.info().channels);
+    let data = &mut config.data;
+    let was = data.format;
+    if let Some(sound) = Sound::of(data)? {
+        sound.state(data);
+    } else {
+        if data.size.is_empty() {
+            data.size = was.info().size.map_or(Vec::new(), |size| size.to_vec());
         }
-        config.data.folder = Some(test.folder);
-        config.data.format = test.format;
+        data.channels.get_or_insert(was.info().channels);
     }
+    if other.format != was {
+        data.fold = None;
+    }
+    data.folder = Some(other.folder.clone());
+    data.format = other.format;
+    Ok(config)
+}
+
+/// The part that is tested on, or everything where there are no parts.
+fn read_test(config: &Config, normalise: &Normalise, notes: &mut Vec<String>) -> Result<Items> {
+    let mut config = config.clone();
     // Nothing is varied in a test, and the variations may be for data of another kind.
     config.data.augment = AugmentConfig::preset("none");
     let raw = Raw::read(&config, notes)?;
-    let part = raw.test.or(raw.train);
-    part.map(|part| part.items(&config, normalise)).transpose()
+    match raw.test.or(raw.train) {
+        Some(part) => part.items(&config, normalise),
+        None => bail!(DataError(format!(
+            "{} has no images to test on",
+            described(&config)
+        ))),
+    }
 }
 
 /// The parts before they are normalised.
@@ -249,7 +226,8 @@ impl Raw {
                 ..Raw::of_official(mnist::embedded(), None)?
             });
         };
-        if !root.is_dir() {
+        let may_be_file = matches!(format, Format::Manifest | Format::Insightface);
+        if !(root.is_dir() || may_be_file && root.is_file()) {
             bail!(missing(config, &format!("{} is no folder", root.display())));
         }
         let sound = Sound::of(data)?;
@@ -273,11 +251,17 @@ impl Raw {
             }
             _ => {}
         }
-        let mut survey = survey(format, root, data.fold.unwrap_or(1))?;
-        let runs = match format {
-            Format::Omniglot => add_runs(root, &mut survey.manifest)?,
-            _ => Vec::new(),
+        let reader = pictures::Reader {
+            config,
+            shape: shape(config),
         };
+        if format == Format::Insightface {
+            return Ok(Raw {
+                test: Some(reader.pack(&pack::read_only(root)?, notes)?),
+                ..Raw::default()
+            });
+        }
+        let (asked, survey) = Asked::of(format, root, data.fold, notes)?;
         for count in survey.counts.iter().filter(|c| c.found != c.official) {
             notes.push(format!(
                 "{}: {} {}, the official table says {}",
@@ -288,22 +272,23 @@ impl Raw {
             true => survey.strict()?,
             false => survey.manifest,
         };
-        let mut part = |split| match sound {
-            Some(sound) => {
-                let reader = recordings::Reader {
-                    config,
-                    root,
-                    sound,
-                };
-                reader.part(&manifest, split, notes)
+        let mut part = |split| {
+            let rows = manifest.split(split);
+            if rows.is_empty() {
+                return Ok(None);
             }
-            None => {
-                let reader = Reader {
-                    config,
-                    shape: shape(config),
-                };
-                reader.part(&manifest, split, notes)
-            }
+            let part = match sound {
+                Some(sound) => {
+                    let reader = recordings::Reader {
+                        config,
+                        root,
+                        sound,
+                    };
+                    reader.part(&manifest, &rows, split == Split::Train, notes)
+                }
+                None => reader.part(&manifest, &rows, notes),
+            };
+            part.map(Some)
         };
         let mut raw = Raw {
             train: part(Split::Train)?,
@@ -312,26 +297,19 @@ impl Raw {
             ..Raw::default()
         };
         if let Some(test) = &mut raw.test {
-            test.mark_runs(&runs);
-            test.mark_one_per_id(matches!(
-                format,
-                Format::Vehicleid | Format::Vehicleid1600 | Format::Vehicleid2400
-            ));
-            let pairs = root.join("pairs.txt");
-            if format == Format::Lfw && pairs.is_file() {
-                test.mark_pairs(&pairs)?;
-            }
+            asked.mark(test, notes)?;
         }
         Ok(raw)
     }
 }
 
 /// The list of the files of a data set that is in files. One in folds is tested on `fold`, counted
-/// from 1.
+/// from 1, which is the usual one.
 ///
 /// # Errors
 /// If the folder is laid out otherwise.
-pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
+pub fn survey(format: Format, root: &Path, fold: Option<u32>) -> Result<Survey> {
+    let fold = fold.unwrap_or(1);
     Ok(match format {
         Format::Manifest => Survey {
             manifest: match root.is_file() {
@@ -343,11 +321,13 @@ pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
         },
         Format::Omniglot => omniglot::read(root)?,
         Format::Orl => faces::orl(root, ORL_TRAINING_PEOPLE)?,
-        Format::Lfw => faces::lfw(root)?,
+        Format::Lfw | Format::LfwView1 => faces::lfw(root)?,
         Format::Market1501 => reid::read(&reid::MARKET_1501, root)?,
         Format::Duke => reid::read(&reid::DUKE_MTMC, root)?,
-        Format::Cuhk03Labeled => reid::read(&reid::CUHK03_LABELED, root)?,
-        Format::Cuhk03Detected => reid::read(&reid::CUHK03_DETECTED, root)?,
+        Format::Cuhk03Labeled => cuhk03::new_protocol(Boxes::Labeled, root)?,
+        Format::Cuhk03Detected => cuhk03::new_protocol(Boxes::Detected, root)?,
+        Format::Cuhk03LabeledClassic => cuhk03::classic(Boxes::Labeled, root)?.split(fold)?,
+        Format::Cuhk03DetectedClassic => cuhk03::classic(Boxes::Detected, root)?.split(fold)?,
         Format::Veri776 => reid::read(&reid::VERI_776, root)?,
         Format::Vehicleid => reid::vehicle_id(root, 800)?,
         Format::Vehicleid1600 => reid::vehicle_id(root, 1600)?,
@@ -363,6 +343,7 @@ pub fn survey(format: Format, root: &Path, fold: u32) -> Result<Survey> {
         Format::SpeechCommands => speech_commands::read(root, speech_commands::Task::AllWords)?,
         Format::SpeechCommands12 => speech_commands::read(root, speech_commands::Task::Twelve)?,
         Format::Folder
+        | Format::Insightface
         | Format::Mnist
         | Format::Cifar10
         | Format::Cifar100
@@ -382,98 +363,6 @@ fn shape(config: &Config) -> [usize; 3] {
         _ => info.size.unwrap_or([64, 64]),
     };
     [height, width, config.data.channels.unwrap_or(info.channels)]
-}
-
-/// Adds the images of Lake's runs to the test part, where they lie beside the data set, and marks
-/// those that are no part of them for retrieval.
-fn add_runs(root: &Path, manifest: &mut Manifest) -> Result<Vec<omniglot::Run>> {
-    let beside = ["all_runs", ""].map(|folder| root.join(folder));
-    let Some(folder) = beside.iter().find(|folder| folder.join("run01").is_dir()) else {
-        return Ok(Vec::new());
-    };
-    let runs = omniglot::one_shot_runs(folder)?;
-    for entry in manifest
-        .entries
-        .iter_mut()
-        .filter(|e| e.split == Split::Test)
-    {
-        (entry.is_query, entry.is_gallery) = (true, true);
-    }
-    for path in runs
-        .iter()
-        .flat_map(|run| run.training.iter().chain(&run.test))
-    {
-        let path = relative(path, root);
-        manifest
-            .entries
-            .push(Entry::new(path, "one-shot runs", Split::Test));
-    }
-    Ok(runs)
-}
-
-/// A path below `root`, with `/` between names.
-fn relative(path: &Path, root: &Path) -> String {
-    let path = path.strip_prefix(root).unwrap_or(path);
-    let names = path.iter().map(|name| name.to_string_lossy());
-    names.collect::<Vec<_>>().join("/")
-}
-
-impl Part {
-    fn places(&self) -> HashMap<&str, usize> {
-        let paths = self.marks.paths.iter().enumerate();
-        paths.map(|(i, path)| (path.as_str(), i)).collect()
-    }
-
-    /// Runs whose images could all be read.
-    fn mark_runs(&mut self, runs: &[omniglot::Run]) {
-        let places = self.places();
-        // Paths of runs end in `runNN/training/class01.png`, which no other path does.
-        let of_run: HashMap<String, usize> = places
-            .iter()
-            .map(|(path, &place)| (last_names(path), place))
-            .collect();
-        let place = |path: &std::path::PathBuf| {
-            of_run
-                .get(&last_names(&relative(path, Path::new(""))))
-                .copied()
-        };
-        let run = |run: &omniglot::Run| {
-            Some(OneShot {
-                training: run.training.iter().map(place).collect::<Option<_>>()?,
-                test: run.test.iter().map(place).collect::<Option<_>>()?,
-                answers: run.answers.clone(),
-            })
-        };
-        let runs = runs.iter().filter_map(run).collect();
-        self.marks.runs = runs;
-    }
-
-    fn mark_one_per_id(&mut self, one_per_id: bool) {
-        self.marks.one_per_id = one_per_id;
-    }
-
-    /// Pairs whose images are both there. A pair that is left out moves no other's fold.
-    fn mark_pairs(&mut self, list: &Path) -> Result<()> {
-        let places = self.places();
-        let pairs = faces::pairs(list)?;
-        let marked = pairs.iter().filter_map(|pair| {
-            let [a, b] = pair.paths();
-            Some(Pair {
-                places: [*places.get(a.as_str())?, *places.get(b.as_str())?],
-                same: pair.same,
-                fold: pair.fold,
-            })
-        });
-        let marked = marked.collect();
-        self.marks.pairs = marked;
-        Ok(())
-    }
-}
-
-/// The last three names of a path.
-fn last_names(path: &str) -> String {
-    let names: Vec<&str> = path.rsplit('/').take(3).collect();
-    names.join("/")
 }
 
 /// What to get, and how to lay it out.

@@ -23,6 +23,51 @@ pub enum Frame {
     Centre(f32),
 }
 
+impl Frame {
+    /// The part of `area` that is shown as `[height, width]`.
+    pub(crate) fn part(self, area: Area, [height, width]: [usize; 2]) -> Area {
+        let Frame::Centre(share) = self else {
+            return area;
+        };
+        let scale = share * (area.height / height as f32).min(area.width / width as f32);
+        let (tall, wide) = (scale * height as f32, scale * width as f32);
+        Area {
+            left: area.left + 0.5 * (area.width - wide),
+            top: area.top + 0.5 * (area.height - tall),
+            width: wide,
+            height: tall,
+        }
+    }
+
+    /// Whether pictures can be shown in this shape, `[height, width, channels]`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a side is zero, the channels are neither 1 nor 3, or the share of
+    /// [`Frame::Centre`] is not above 0 and at most 1.
+    pub(crate) fn check(self, name: &str, [height, width, channels]: [usize; 3]) -> Result<()> {
+        let sides = 1..=decode::LARGEST_SIDE as usize;
+        if !sides.contains(&height) || !sides.contains(&width) || !matches!(channels, 1 | 3) {
+            return Err(Error::invalid(
+                format!("shape of {name}"),
+                format!("sides of 1 to {} pixels and 1 or 3 channels", sides.end()),
+                format!("{height} x {width} x {channels}"),
+                "state it as [height, width, channels]",
+            ));
+        }
+        if let Frame::Centre(share) = self
+            && !(share > 0.0 && share <= 1.0)
+        {
+            return Err(Error::invalid(
+                format!("frame of {name}"),
+                "a share above 0 and at most 1",
+                share,
+                "1 shows all that fits",
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// What happens to files that cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
@@ -90,26 +135,7 @@ impl FileSet {
         shape: [usize; 3],
         frame: Frame,
     ) -> Result<Self> {
-        let [height, width, channels] = shape;
-        let sides = 1..=decode::LARGEST_SIDE as usize;
-        if !sides.contains(&height) || !sides.contains(&width) || !matches!(channels, 1 | 3) {
-            return Err(Error::invalid(
-                format!("shape of {}", manifest.name),
-                format!("sides of 1 to {} pixels and 1 or 3 channels", sides.end()),
-                format!("{height} x {width} x {channels}"),
-                "state it as [height, width, channels]",
-            ));
-        }
-        if let Frame::Centre(share) = frame
-            && !(share > 0.0 && share <= 1.0)
-        {
-            return Err(Error::invalid(
-                format!("frame of {}", manifest.name),
-                "a share above 0 and at most 1",
-                share,
-                "1 shows all that fits",
-            ));
-        }
+        frame.check(&manifest.name, shape)?;
         let classes = manifest.classes(indices);
         let class = |&i: &usize| {
             let label = &manifest.entries[i].label;
@@ -255,24 +281,11 @@ impl Pictures for FileSet {
         let [height, width, _] = self.list.shape;
         let part = match (crop, self.list.frame) {
             (Some((crop, key)), _) => crop.draw(area, key),
-            (None, Frame::Stretch) => area,
-            (None, Frame::Centre(share)) => centre(area, share, [height, width]),
+            (None, frame) => frame.part(area, [height, width]),
         };
         Ok(Cow::Owned(
             picture.resized(part, [height, width]).into_pixels(),
         ))
-    }
-}
-
-/// The part of [`Frame::Centre`].
-fn centre(area: Area, share: f32, [height, width]: [usize; 2]) -> Area {
-    let scale = share * (area.height / height as f32).min(area.width / width as f32);
-    let (tall, wide) = (scale * height as f32, scale * width as f32);
-    Area {
-        left: area.left + 0.5 * (area.width - wide),
-        top: area.top + 0.5 * (area.height - tall),
-        width: wide,
-        height: tall,
     }
 }
 

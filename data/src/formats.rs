@@ -7,7 +7,8 @@
 //! | Omniglot, with Lake's 20 one-shot runs | [`omniglot`] | a manifest, runs |
 //! | ORL, LFW with its pairs | [`faces`] | a manifest, pairs |
 //! | insightface's packs of pairs | [`pack`] | encoded images, pairs |
-//! | Market-1501, DukeMTMC-reID, CUHK03, VeRi-776, VehicleID | [`reid`] | a manifest |
+//! | Market-1501, DukeMTMC-reID, VeRi-776, VehicleID | [`reid`] | a manifest |
+//! | CUHK03 in all its forms, with the classic splits | [`cuhk03`] | a manifest |
 //! | CUB-200-2011, Cars196, Stanford Online Products, In-shop | [`retrieval`] | a manifest |
 //! | FSDD | [`fsdd`] | a manifest of recordings |
 //! | ESC-50, ESC-10, UrbanSound8K, for one of their folds | [`esc`], [`urbansound`] | a manifest of recordings |
@@ -45,6 +46,7 @@
 
 pub mod cifar;
 mod convert;
+pub mod cuhk03;
 pub mod esc;
 pub mod faces;
 pub mod folder;

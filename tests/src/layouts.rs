@@ -1,5 +1,6 @@
 //! Tiny data sets in the layouts of the real ones, written for a test.
 
+use crate::mat;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -72,20 +73,53 @@ pub fn orl(root: &Path) {
     }
 }
 
-/// LFW: four people, eight pairs in two folds.
+/// LFW: seven people. Of the first four eight pairs of view 2 in two folds; view 1 chooses by pairs
+/// of the first three, who may be trained on, and tests on the others.
 pub fn lfw(root: &Path) {
-    let mut pairs = String::from("2\t2\n");
-    for person in 0..4 {
+    for person in 0..7 {
         for i in 1..=3 {
             let name = format!("Name_{person}/Name_{person}_{i:04}.jpg");
             picture(&root.join(name), 20 + person, i, 3);
         }
     }
+    let mut pairs = String::from("2\t2\n");
     for fold in 0..2 {
         pairs += &format!("Name_{fold}\t1\t2\nName_{fold}\t1\t3\n");
         pairs += "Name_0\t1\tName_2\t1\nName_1\t2\tName_3\t3\n";
     }
     write(root.join("pairs.txt"), pairs);
+    for (list, [a, b, c]) in [("Train", [0, 1, 2]), ("Test", [3, 4, 5])] {
+        let same = format!("Name_{a}\t1\t2\nName_{b}\t1\t3\n");
+        let different = format!("Name_{a}\t1\tName_{c}\t1\nName_{b}\t2\tName_{c}\t3\n");
+        let text = format!("2\n{same}{different}");
+        write(root.join(format!("pairsDev{list}.txt")), text);
+    }
+    let people = "3\nName_0\t3\nName_1\t3\nName_2\t3\n";
+    write(root.join("peopleDevTrain.txt"), people);
+}
+
+/// A pack of insightface: 20 pairs, every other of one person, as python 3 pickles it.
+pub fn pack(path: &Path) {
+    let mut pickle = b"\x80\x03](".to_vec();
+    for image in 0..40 {
+        let (pair, second) = (image / 2, image % 2);
+        let person = if pair % 2 == 0 {
+            pair
+        } else {
+            pair + 7 * second
+        };
+        let file = path.with_extension("ppm");
+        picture(&file, person, image, 3);
+        let bytes = fs::read(&file).unwrap();
+        fs::remove_file(file).unwrap();
+        pickle.push(b'B');
+        pickle.extend((bytes.len() as u32).to_le_bytes());
+        pickle.extend(bytes);
+    }
+    pickle.extend(b"e](");
+    pickle.extend((0..20).map(|pair| if pair % 2 == 0 { 0x88 } else { 0x89 }));
+    pickle.extend(b"e\x86.");
+    write(path.into(), pickle);
 }
 
 /// Identities seen by two cameras, three times each; `name` spells (identity, camera, number).
@@ -142,6 +176,60 @@ pub fn cuhk03(root: &Path) {
     reid(root, market_folders(), |id, camera, i| {
         format!("{id:04}_c{camera}_1_{i:06}.png")
     });
+}
+
+/// CUHK03 with names of its own: twelve people of two pairs of cameras, three images by each view.
+fn cuhk03_images(root: &Path) -> Vec<(usize, String)> {
+    let mut names = Vec::new();
+    for id in 1..=12 {
+        for view in 1..=2 {
+            for i in 0..3 {
+                let (pair, number) = (1 + id % 2, 5 * (view - 1) + i + 1);
+                let name = format!("{pair}_{id:03}_{view}_{number:02}.png");
+                let path = root.join("images_labeled").join(&name);
+                picture(&path, id, view * 8 + i, 3);
+                names.push((id, name));
+            }
+        }
+    }
+    names
+}
+
+/// CUHK03 in the new protocol, from its own file: the first eight people are for training.
+pub fn cuhk03_protocol(root: &Path) {
+    let images = cuhk03_images(root);
+    let texts: Vec<_> = images.iter().map(|(_, name)| mat::text(name)).collect();
+    let of = |number: fn(usize, usize) -> f64| -> Vec<f64> {
+        let numbers = images.iter().enumerate().map(|(i, &(id, _))| number(i, id));
+        numbers.collect()
+    };
+    let part = |wanted: fn(usize, usize) -> bool| -> Vec<f64> {
+        let indices = (0..images.len()).filter(|&i| wanted(i, images[i].0));
+        indices.map(|i| (i + 1) as f64).collect()
+    };
+    let variables = [
+        mat::cells("filelist", &texts),
+        mat::numbers("labels", &of(|_, id| id as f64)),
+        mat::numbers("camId", &of(|i, _| (1 + i / 3 % 2) as f64)),
+        mat::numbers("train_idx", &part(|_, id| id <= 8)),
+        mat::numbers("query_idx", &part(|i, id| id > 8 && i % 3 == 0)),
+        mat::numbers("gallery_idx", &part(|i, id| id > 8 && i % 3 > 0)),
+    ];
+    let name = "cuhk03_new_protocol_config_labeled.mat";
+    write(root.join(name), mat::file(&variables));
+}
+
+/// CUHK03 in three classic splits, of three people each for the test.
+pub fn cuhk03_classic(root: &Path) {
+    cuhk03_images(root);
+    let split = |first: usize| {
+        let people = first..first + 3;
+        let pairs = people.clone().map(|id| (1 + id % 2) as f64);
+        let columns: Vec<f64> = pairs.chain(people.clone().map(|id| id as f64)).collect();
+        mat::numbers("", &columns)
+    };
+    let splits = mat::cells("testsets", &[1, 4, 10].map(split));
+    write(root.join("testsets.mat"), mat::file(&[splits]));
 }
 
 /// VeRi-776.

@@ -1,8 +1,11 @@
 //! Every layout and every protocol from end to end: a tiny data set is written, trained on for a
 //! few steps, judged, and judged again from its files with the same result.
 
-use hypersphere::cli::Eval;
+use clap::Parser;
+use hypersphere::cli::{Cli, Command, Eval};
+use hypersphere::commands;
 use hypersphere::config::{Config, ConfigError, Layers};
+use hypersphere::features::Features;
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
 use hypersphere::source::DataError;
@@ -103,6 +106,14 @@ const CASES: &[Case] = &[
     Case {
         format: "cuhk03-labeled",
         write: layouts::cuhk03,
+        settings: SMALL,
+        protocol: Protocol::Reid,
+        images: [36, 12, 24],
+        figures: REID,
+    },
+    Case {
+        format: "cuhk03-labeled",
+        write: layouts::cuhk03_protocol,
         settings: SMALL,
         protocol: Protocol::Reid,
         images: [36, 12, 24],
@@ -234,27 +245,281 @@ fn every_layout_trains_and_its_protocol_judges_it() {
 }
 
 #[test]
-fn faces_are_trained_on_one_set_and_verified_on_another() {
+fn faces_are_trained_on_one_set_chosen_by_another_and_verified_on_a_third() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
-    let [faces, test, out] = ["faces", "lfw", "run"].map(|name| folder.path().join(name));
+    let [faces, lfw, out] = ["faces", "lfw", "run"].map(|name| folder.path().join(name));
     layouts::folder(&faces, "", 8, 5);
-    layouts::lfw(&test);
-    let lfw = format!(
-        "data.test={{folder={:?},format=\"lfw\"}}",
-        test.display().to_string()
-    );
-    let settings = ["data.size=[16]", "data.validation=2", lfw.as_str()];
+    layouts::lfw(&lfw);
+    let view = |key, format| {
+        let folder = lfw.display().to_string();
+        format!("data.{key}={{folder={folder:?},format=\"{format}\"}}")
+    };
+    let (test, choose) = (view("test", "lfw"), view("choose", "lfw-view1"));
+    let settings = [
+        "data.size=[16]",
+        "data.validation=2",
+        test.as_str(),
+        choose.as_str(),
+    ];
     let (mut run, mut trainer) = start(&out, &config(&faces, "folder", &settings));
     assert_eq!(trainer.loaders().protocol, Protocol::Verify);
-    assert_eq!(trainer.loaders().classes.len(), 6);
-    trainer.train(&mut run, Style::None).unwrap();
+    // Nothing is held out: view 1 takes the place of the validation part.
+    assert_eq!(trainer.loaders().classes.len(), 8);
+    let rows = trainer.train(&mut run, Style::None).unwrap();
+    let watched = rows[0].validation.as_ref().unwrap();
+    assert_eq!((watched.get("pairs"), watched.images), (Some(4.0), 14));
+    assert!(watched.get("accuracy").is_some());
     let test = trainer.judge(Part::Test).unwrap().unwrap();
     assert_eq!(
         (test.figures.get("pairs"), test.figures.images),
-        (Some(8.0), 12)
+        (Some(8.0), 8)
     );
-    assert!(test.figures.get("accuracy").is_some());
+    assert!(test.figures.get("standard_error").is_some());
+
+    // View 1 of a checkpoint: the threshold is of one list, the figures of the other.
+    let found = judged(Eval {
+        data: Some(lfw.clone()),
+        format: Some("lfw-view1".into()),
+        ..options(run.last_weights())
+    });
+    assert_eq!(found["accuracy"], watched.get("accuracy").unwrap());
+    assert_eq!(
+        (&found["pairs"], &found["negatives"]),
+        (&4.0.into(), &2.0.into())
+    );
+    assert!(found["standard_error"].is_null() && !found["threshold"].is_null());
+
+    // Its people are a training set of their own.
+    let own = config(
+        &lfw,
+        "lfw-view1",
+        &["data.size=[16]", "data.validation=0", "batch=4"],
+    );
+    let own = Trainer::new(own).unwrap();
+    assert_eq!(own.loaders().classes, ["Name_0", "Name_1", "Name_2"]);
+    assert_eq!(own.loaders().test.len(), 14);
+
+    // View 2 selects nothing.
+    let mut layers = Layers::default();
+    layers.add_assignment(&view("choose", "lfw")).unwrap();
+    let error = layers.resolve().unwrap_err();
+    assert!(error.is::<ConfigError>() && error.to_string().contains("`lfw-view1`"));
+}
+
+#[test]
+fn pairs_of_lfw_whose_images_are_missing_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let [faces, lfw] = ["faces", "lfw"].map(|name| folder.path().join(name));
+    layouts::folder(&faces, "", 8, 5);
+    layouts::lfw(&lfw);
+    let loaders = || {
+        let lfw = lfw.display().to_string();
+        let lfw = format!("data.test={{folder={lfw:?},format=\"lfw\"}}");
+        let config = config(
+            &faces,
+            "folder",
+            &["data.size=[16]", "data.validation=2", &lfw],
+        );
+        hypersphere::dataset::Loaders::new(&config)
+    };
+    let has = |part: &str| {
+        loaders()
+            .unwrap()
+            .notes
+            .iter()
+            .any(|note| note.contains(part))
+    };
+    assert!(!has("left out"));
+    fs::remove_file(lfw.join("Name_1/Name_1_0003.jpg")).unwrap();
+    assert!(has("1 of 8 pairs left out"));
+    fs::write(lfw.join("pairs.txt"), "1 1\nX 1 2\nX 1 Y 1\n").unwrap();
+    let error = loaders().err().unwrap().to_string();
+    assert!(error.contains("X/X_0001.jpg"), "{error}");
+    fs::remove_file(lfw.join("pairs.txt")).unwrap();
+    assert!(has("the figures are not those of LFW"));
+}
+
+#[test]
+fn packs_of_pairs_are_judged_alone_and_in_folders() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [faces, packs, out] = ["faces", "packs", "run"].map(|name| folder.path().join(name));
+    layouts::folder(&faces, "", 8, 5);
+    for name in ["lfw.bin", "agedb_30.bin"] {
+        layouts::pack(&packs.join(name));
+    }
+    let one = packs.join("lfw.bin").display().to_string();
+    let test = format!("data.test={{folder={one:?},format=\"insightface\"}}");
+    let settings = ["data.size=[16]", "data.validation=2", test.as_str()];
+    let (mut run, mut trainer) = start(&out, &config(&faces, "folder", &settings));
+    trainer.train(&mut run, Style::None).unwrap();
+    let test = trainer.judge(Part::Test).unwrap().unwrap().figures;
+    assert_eq!(
+        (test.get("pairs"), test.get("negatives")),
+        (Some(20.0), Some(10.0))
+    );
+    // Nothing is said of people, whom a pack does not know.
+    assert_eq!(test.get("cosine_same"), None);
+    let within = |key: &str| (0.0..=1.0).contains(&test.get(key).unwrap());
+    assert!(
+        ["accuracy", "insightface_accuracy", "insightface_deviation"]
+            .into_iter()
+            .all(within)
+    );
+
+    let eval = |data, flip| {
+        let data = Some(data);
+        judged(Eval {
+            data,
+            flip,
+            ..options(run.last_weights())
+        })
+    };
+    let test = serde_json::to_value(&test).unwrap();
+    assert_eq!(eval(packs.join("lfw.bin"), false), test);
+    let both = eval(packs.clone(), false);
+    assert_eq!((&both["lfw"], &both["agedb_30"]), (&test, &test));
+    assert_ne!(eval(packs.join("lfw.bin"), true), test);
+
+    // Two are no one test; and there is nothing to train on.
+    let several = format!(
+        "data.test={{folder={:?},format=\"insightface\"}}",
+        packs.display().to_string()
+    );
+    let settings = ["data.size=[16]", "data.validation=2", several.as_str()];
+    let error = Trainer::new(config(&faces, "folder", &settings))
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("name the file that is meant"),
+        "{error}"
+    );
+    let error = hypersphere::choose::choose(&packs).err().unwrap();
+    assert!(error.to_string().contains("hypersphere eval"), "{error}");
+}
+
+#[test]
+fn classic_splits_are_trained_on_one_by_one_and_judged_together() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [data, out] = ["data", "run"].map(|name| folder.path().join(name));
+    layouts::cuhk03_classic(&data);
+    let format = "cuhk03-labeled-classic";
+    let settings = [SMALL, &["data.fold=2"]].concat();
+    let (mut run, mut trainer) = start(&out, &config(&data, format, &settings));
+    let parts = trainer.loaders();
+    assert_eq!(
+        (parts.train.examples().labels().len(), parts.test.len()),
+        (42, 18)
+    );
+    assert_eq!(parts.test.classes, ["1_004", "1_006", "2_005"]);
+    trainer.train(&mut run, Style::None).unwrap();
+    let one = trainer.judge(Part::Test).unwrap().unwrap().figures;
+    assert_eq!(
+        (one.get("splits"), one.get("unmatched")),
+        (Some(1.0), Some(0.0))
+    );
+    assert!(one.get("rank_1").unwrap() <= one.get("rank_5").unwrap());
+    assert_eq!((one.get("rank_20"), one.get("map")), (Some(1.0), None));
+    assert_eq!(judged(options(out)), serde_json::to_value(&one).unwrap());
+
+    // A network from elsewhere is judged on every split; where it stands alone is known by names.
+    let lonely = folder.path().join("lonely.safetensors");
+    fs::copy(run.last_weights(), &lonely).unwrap();
+    let eval = |data| {
+        judged(Eval {
+            data: Some(data),
+            ..options(lonely.clone())
+        })
+    };
+    let all = eval(data.clone());
+    assert_eq!((&all["splits"], &all["images"]), (&3.0.into(), &54.into()));
+    assert_eq!(
+        all,
+        eval(data.clone()),
+        "drawings are a function of the split"
+    );
+    let single = |fold: u32| {
+        let fold = format!("data.fold={fold}");
+        let settings = [SMALL, &[fold.as_str()]].concat();
+        let trainer = Trainer::new(config(&data, format, &settings)).unwrap();
+        trainer.loaders().test.len()
+    };
+    assert_eq!([1, 2, 3].map(single), [18; 3]);
+    let settings = [SMALL, &["data.fold=4"]].concat();
+    let error = Trainer::new(config(&data, format, &settings))
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("1 to 3"), "{error}");
+}
+
+#[test]
+fn a_manifest_is_embedded_with_its_test_and_metrics_judge_it_as_eval_does() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    layouts::market(&at("data"));
+    let (mut run, mut trainer) = start(&at("run"), &config(&at("data"), "market1501", SMALL));
+    trainer.train(&mut run, Style::None).unwrap();
+    let test = trainer.judge(Part::Test).unwrap().unwrap().figures;
+
+    let content = data::formats::guess(at("data")).unwrap().read().unwrap();
+    let list = at("data/manifest.csv");
+    data::formats::convert(&content, &list, false).unwrap();
+    let path = |name: &str| at(name).display().to_string();
+    let [run, list] = [path("run"), list.display().to_string()];
+    hypersphere(&["embed", &run, &list, "-o", &path("f.safetensors")]).unwrap();
+    let metrics = || -> anyhow::Result<serde_json::Value> {
+        let (features, figures) = (path("f.safetensors"), path("figures.json"));
+        let to = ["--features", &features, "-o", &figures];
+        hypersphere(&[&["metrics", "--protocol", "reid"][..], &to].concat())?;
+        let text = fs::read_to_string(&figures)?;
+        Ok(serde_json::from_str::<serde_json::Value>(&text)?["figures"].clone())
+    };
+    let found = metrics().unwrap();
+    for key in [
+        "map",
+        "rank_1",
+        "minp",
+        "queries",
+        "gallery",
+        "dropped",
+        "unmatched",
+    ] {
+        let (ours, theirs) = (test.get(key).unwrap(), found[key].as_f64().unwrap());
+        assert!((ours - theirs).abs() < 1e-6, "{key}: {ours} {theirs}");
+    }
+
+    // Training entries need no camera, those of the test do.
+    let mut features = Features::read(&at("f.safetensors")).unwrap();
+    let query = features.is_query.iter().position(|&is| is).unwrap();
+    let train = (0..features.len()).find(|&i| !features.is_query[i] && !features.is_gallery[i]);
+    features.cameras[train.unwrap()] = -1;
+    features.write(&at("f.safetensors")).unwrap();
+    assert_eq!(metrics().unwrap(), found);
+    features.cameras[query] = -1;
+    features.write(&at("f.safetensors")).unwrap();
+    let error = metrics().unwrap_err().to_string();
+    assert!(error.contains(&format!("item {query}")), "{error}");
+    features.cameras[query] = 1;
+    features.is_gallery.fill(false);
+    features.write(&at("f.safetensors")).unwrap();
+    let error = metrics().unwrap_err().to_string();
+    assert!(
+        error.contains("only one of `is_query` and `is_gallery`"),
+        "{error}"
+    );
+}
+
+/// The program's `embed` and `metrics`.
+fn hypersphere(arguments: &[&str]) -> anyhow::Result<()> {
+    let cli = Cli::parse_from([&["hypersphere"], arguments].concat());
+    match &cli.command {
+        Command::Embed(options) => commands::embed::run(options),
+        Command::Metrics(options) => commands::metrics::run(options),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// PxK with cameras, everything varied, an average of the weights: interrupted after every step.

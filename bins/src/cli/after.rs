@@ -14,9 +14,11 @@ order is that of the paths, in folders that of the names. A picture's class is t
 in below PATH (with several PATHs, their last names count too); `hypersphere metrics` judges
 features by these classes.
 
-safetensors  `features` [N, D], `labels` [N]; names, classes and what made them in the metadata
-npy          [N, D]; names and classes beside it in NAME.items.csv
-csv          one table of names, classes and numbers
+safetensors  `features` [N, D], `labels` [N]; names, classes and what made them in the metadata; of
+             manifests that have them `cameras`, `is_query`, `is_gallery` [N], so that
+             `hypersphere metrics --protocol reid --features FILE` judges by the manifest's own test
+npy          [N, D]; everything else beside it in NAME.items.csv
+csv          one table of everything
 tsv          the two tables of the TensorFlow projector, the other one NAME.metadata.tsv";
 
 /// `embed`

@@ -6,10 +6,11 @@ use crate::dataset::{Judged, Loaders};
 use crate::evaluation::Embedding;
 use crate::protocol::{Effort, Protocol};
 use crate::run_dir::RunDir;
-use crate::source::{Source, guess};
+use crate::source::{Format, Source, guess};
 use crate::weights::Trained;
 use anyhow::{Context, Result, bail};
-use serde_json::json;
+use data::formats::pack;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -27,27 +28,54 @@ pub fn run(options: &Eval) -> Result<()> {
         .map(|run| Config::read(&run.join("config.toml")))
         .transpose()?;
     let config = config.unwrap_or_default();
-    let (judged, protocol, notes) = match &options.data {
-        Some(folder) => other_data(folder, config, options, &trained)?,
-        None => own_data(config, options)?,
+    let (tests, format) = match &options.data {
+        Some(path) => {
+            let (tests, format) = tests(path, options)?;
+            (tests.into_iter().map(Some).collect(), Some(format))
+        }
+        None => (vec![None], None),
     };
-    trained.check_shape(judged.loader.examples().shape())?;
     let embedding = Embedding { flip: options.flip };
     let effort = Effort {
         thorough: true,
         rerank: options.rerank,
     };
-    let figures = trained.model().judge(&judged, embedding, effort)?.figures;
-    notes.iter().for_each(|note| eprintln!("note    {note}"));
-    println!(
-        "{} on {} examples, {}",
-        weights.display(),
-        figures.images,
-        protocol.name()
-    );
-    print!("{}", figures.table());
-    let Some(path) = &options.output else {
+    let mut found = Vec::new();
+    for test in &tests {
+        let (judged, protocol, notes) = match test.as_deref().zip(format) {
+            Some((path, format)) => other_data(path, format, config.clone(), options, &trained)?,
+            None => own_data(config.clone(), options)?,
+        };
+        notes.iter().for_each(|note| eprintln!("note    {note}"));
+        trained.check_shape(judged.loader.examples().shape())?;
+        let figures = trained.model().judge(&judged, embedding, effort)?.figures;
+        let name = test
+            .as_deref()
+            .and_then(Path::file_stem)
+            .unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        if tests.len() > 1 {
+            println!("{name:<10} {}", figures.line(OF_PACKS));
+        } else {
+            println!(
+                "{} on {} examples, {}",
+                weights.display(),
+                figures.images,
+                protocol.name()
+            );
+            print!("{}", figures.table());
+        }
+        found.push((name, protocol, figures));
+    }
+    let (Some(path), Some((_, protocol, only))) = (&options.output, found.first()) else {
         return Ok(());
+    };
+    let figures = match found.len() {
+        1 => json!(only),
+        _ => found
+            .iter()
+            .map(|(name, _, figures)| (name.clone(), json!(figures)))
+            .collect(),
     };
     let result = json!({
         "weights": weights,
@@ -60,11 +88,21 @@ pub fn run(options: &Eval) -> Result<()> {
     write_json(path, &result)
 }
 
+/// The figures of one of several packs of pairs.
+const OF_PACKS: &[&str] = &[
+    "accuracy",
+    "standard_error",
+    "insightface_accuracy",
+    "insightface_deviation",
+    "auc",
+    "tar_at_far_0.001",
+];
+
 /// Writes a result for other programs.
 ///
 /// # Errors
 /// If the disk does not take it.
-pub fn write_json(path: &Path, result: &serde_json::Value) -> Result<()> {
+pub fn write_json(path: &Path, result: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(result)? + "\n";
     nn::checkpoint::write_atomically(path, |file| file.write_all(text.as_bytes()))
         .with_context(|| format!("writing {}", path.display()))
@@ -122,32 +160,40 @@ fn own_data(mut config: Config, options: &Eval) -> Result<(Judged, Protocol, Vec
     Ok((judged, protocol, loaders.notes))
 }
 
+/// What `--data` stands for, which is one data set or several packs of pairs, and its layout.
+fn tests(path: &Path, options: &Eval) -> Result<(Vec<PathBuf>, Format)> {
+    let (root, format) = match &options.format {
+        Some(name) => {
+            let format = serde_json::from_value(json!(name))
+                .map_err(|e| ConfigError(format!("--format: {e}")))?;
+            (path.to_path_buf(), format)
+        }
+        None => {
+            let guess = guess(path)?;
+            let name = guess.format.info().name;
+            eprintln!("note    read as `{name}`: {}", guess.because);
+            (guess.folder, guess.format)
+        }
+    };
+    let tests = match format {
+        Format::Insightface => pack::find(&root)?,
+        _ => vec![root],
+    };
+    Ok((tests, format))
+}
+
 /// The test part of a folder, or all of it, shown as the network has learned to see.
 fn other_data(
-    folder: &Path,
+    path: &Path,
+    format: Format,
     mut config: Config,
     options: &Eval,
     trained: &Trained,
 ) -> Result<(Judged, Protocol, Vec<String>)> {
     let data = &mut config.data;
-    data.test = None;
-    data.folder = Some(folder.to_path_buf());
-    let mut notes = Vec::new();
-    match &options.format {
-        Some(name) => {
-            data.format = serde_json::from_value(json!(name))
-                .map_err(|e| ConfigError(format!("--format: {e}")))?;
-        }
-        None => {
-            let guess = guess(folder)?;
-            notes.push(format!(
-                "read as `{}`: {}",
-                guess.format.info().name,
-                guess.because
-            ));
-            (data.format, data.folder) = (guess.format, Some(guess.folder));
-        }
-    }
+    (data.test, data.choose) = (None, None);
+    data.fold = data.fold.filter(|_| format.folds().is_some());
+    (data.folder, data.format) = (Some(path.to_path_buf()), format);
     let [height, width, channels] = trained.net.input;
     (data.rate, data.features, data.seconds, data.hop) = (None, None, None, None);
     if let (Some(sound), Some(_)) = (trained.description.sound, Sound::usual(data.format)) {
@@ -162,8 +208,7 @@ fn other_data(
     config.recipe.clear();
     config.protocol = options.protocol;
     let protocol = config.protocol();
-    let (items, more) = Source::read_test(&config, &trained.normalise)?;
-    notes.extend(more);
+    let (items, notes) = Source::read_test(&config, &trained.normalise)?;
     let exam = protocol.exam(items, &trained.description.classes)?;
     Ok((Judged::new(exam)?, protocol, notes))
 }

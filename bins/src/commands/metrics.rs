@@ -5,7 +5,7 @@ use crate::commands::eval::write_json;
 use crate::config::ConfigError;
 use crate::figures::Figures;
 use crate::protocol::{Effort, Embedded, Protocol, Question, reid, retrieve, verify};
-use crate::source::{DataError, Pair};
+use crate::source::{DataError, Folding, Pair};
 use anyhow::{Context, Result, anyhow, bail};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::json;
@@ -18,11 +18,10 @@ use std::path::Path;
 /// If a file cannot be read or its tensors do not fit each other.
 pub fn run(options: &Metrics) -> Result<()> {
     let figures = match (&options.features, &options.query, &options.gallery) {
-        (Some(all), _, _) => judge(options, &Features::read(all)?, 0)?,
+        (Some(all), _, _) => judge(options, &Features::read(all)?)?,
         (None, Some(query), Some(gallery)) => {
             let (query, gallery) = (Features::read(query)?, Features::read(gallery)?);
-            let queries = query.labels.len();
-            judge(options, &query.followed_by(gallery)?, queries)?
+            judge(options, &query.followed_by(gallery)?)?
         }
         _ => bail!(ConfigError(
             "name --features, or --query and --gallery".into()
@@ -41,23 +40,19 @@ pub fn run(options: &Metrics) -> Result<()> {
     )
 }
 
-/// The figures of features, of which the first `queries` are the queries and the others the
-/// gallery; 0 where there is one set of them.
-fn judge(options: &Metrics, features: &Features, queries: usize) -> Result<Figures> {
+fn judge(options: &Metrics, features: &Features) -> Result<Figures> {
     let count = features.labels.len();
-    let (left, right): (Vec<usize>, Vec<usize>) = match queries {
-        0 => (Vec::new(), Vec::new()),
-        n => ((0..n).collect(), (n..count).collect()),
-    };
+    let (left, right) = (&features.queries, &features.gallery);
     let (ids, cameras) = (features.labels.clone(), features.cameras.clone());
     let question = match options.protocol {
-        Protocol::Retrieve => Question::Retrieve(retrieve::Question::new(count, &left, &right)),
-        Protocol::Reid => Question::Reid(reid::Question::new(ids, cameras, &left, &right)),
+        Protocol::Retrieve => Question::Retrieve(retrieve::Question::new(count, left, right)),
+        Protocol::Reid => Question::Reid(reid::Question::new(ids, cameras, left, right)),
         Protocol::Cluster => Question::Cluster,
         Protocol::Verify => Question::Verify(match features.pairs.is_empty() {
             true => verify::Question::drawn(&features.classes())?,
             false => verify::Question {
                 pairs: features.pairs.clone(),
+                folding: Folding::Crossed,
             },
         }),
         Protocol::Classify => bail!(ConfigError(
@@ -83,6 +78,9 @@ struct Features {
     dim: usize,
     labels: Vec<i64>,
     cameras: Vec<u32>,
+    /// Places of the items that are asked for and that are ranked; none if nothing is marked.
+    queries: Vec<usize>,
+    gallery: Vec<usize>,
     pairs: Vec<Pair>,
 }
 
@@ -116,11 +114,32 @@ impl Features {
             )),
         };
         let labels = whole("labels")?.context("there is no `labels` [N] of whole numbers")?;
+        let marked = |name| -> Result<Vec<usize>> {
+            let marks = whole(name)?.map(|marks| one_each(name, marks, count));
+            let marks = marks.transpose()?.unwrap_or_default();
+            Ok((0..marks.len()).filter(|&i| marks[i] != 0).collect())
+        };
+        let (queries, gallery) = (marked("is_query")?, marked("is_gallery")?);
+        if queries.is_empty() != gallery.is_empty() {
+            bail!("only one of `is_query` and `is_gallery` marks an item; mark both or none");
+        }
+        let is_asked = |i: &usize| {
+            let of = |places: &[usize]| places.binary_search(i).is_ok();
+            queries.is_empty() || of(&queries) || of(&gallery)
+        };
         let cameras = match whole("cameras")? {
             Some(cameras) => one_each("cameras", cameras, count)?,
             None => Vec::new(),
         };
-        let cameras = cameras.into_iter().map(u32::try_from);
+        let camera = |(i, camera): (usize, i64)| match u32::try_from(camera) {
+            Ok(camera) => Ok(camera),
+            // Its camera is never looked at.
+            Err(_) if !is_asked(&i) => Ok(0),
+            Err(_) => Err(anyhow!(
+                "`cameras` holds {camera} for item {i}; expected 0 or more for all that is compared"
+            )),
+        };
+        let cameras = cameras.into_iter().enumerate().map(camera);
         let mut pairs = Vec::new();
         if let Some(places) = whole("pairs")? {
             let same = whole("same")?.context("there is no `same` [P] beside `pairs`")?;
@@ -142,16 +161,16 @@ impl Features {
         }
         Ok(Features {
             labels: one_each("labels", labels, count)?,
-            cameras: cameras
-                .collect::<Result<_, _>>()
-                .context("`cameras` must not be below 0")?,
+            cameras: cameras.collect::<Result<_>>()?,
+            queries,
+            gallery,
             values,
             dim,
             pairs,
         })
     }
 
-    /// Queries and gallery as one.
+    /// Queries and gallery as one; marks within each do not count.
     fn followed_by(mut self, other: Features) -> Result<Features> {
         if self.dim != other.dim {
             bail!(DataError(format!(
@@ -166,6 +185,9 @@ impl Features {
                     .into()
             ));
         }
+        let queries = self.labels.len();
+        self.queries = (0..queries).collect();
+        self.gallery = (queries..queries + other.labels.len()).collect();
         self.values.extend(other.values);
         self.labels.extend(other.labels);
         self.cameras.extend(other.cameras);

@@ -124,8 +124,9 @@ impl Series {
         let format = self.config.data.format;
         let folds = format.folds().ok_or_else(|| {
             ConfigError(format!(
-                "`--fold` is for data in folds to train on (esc10, esc50, urbansound); `{}` has none. \
-                 The ten folds of pairs to verify are all judged in every run",
+                "`--fold` is for data in folds to train on (esc10, esc50, urbansound, \
+                 cuhk03-labeled-classic, cuhk03-detected-classic); `{}` has none. The ten folds of \
+                 pairs to verify are all judged in every run",
                 format.info().name
             ))
         })?;

@@ -20,7 +20,10 @@ pub struct Data {
     /// Another data set to test on, if it is not the test part of this one: faces are trained on
     /// one and judged on another.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub test: Option<TestData>,
+    pub test: Option<OtherData>,
+    /// Another data set to choose by, instead of classes that are held out: faces by LFW's view 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choose: Option<OtherData>,
     /// Held out of the training part to watch and to choose by: so many images where the classes
     /// of the test are those of the training (`classify`), so many classes where they are others.
     pub validation: usize,
@@ -75,10 +78,10 @@ pub struct Data {
     pub augment: AugmentConfig,
 }
 
-/// A data set that is only tested on.
+/// A data set that is not trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TestData {
+pub struct OtherData {
     /// Its folder.
     pub folder: PathBuf,
     /// Its layout.
@@ -188,6 +191,7 @@ impl Default for Data {
             folder: None,
             format: Format::default(),
             test: None,
+            choose: None,
             validation: 5000,
             limit: 0,
             size: Vec::new(),

@@ -75,7 +75,10 @@ impl Sound {
         };
         let in_folds = data.format.folds().is_some();
         let fold = ("fold", data.fold.is_some() && !in_folds);
-        refuse(&[fold], "is for data sets in folds (ESC, UrbanSound8K)")?;
+        refuse(
+            &[fold],
+            "is for data sets in folds (ESC, UrbanSound8K, CUHK03's classic splits)",
+        )?;
         let Some(usual) = Sound::usual(data.format) else {
             let settings = [
                 ("rate", data.rate.is_some()),

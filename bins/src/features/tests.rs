@@ -7,6 +7,9 @@ fn features() -> Features {
         names: vec!["a \"cat\", asleep.png".into(), "b/дог.png".into()],
         labels: vec![1, -1],
         classes: vec!["dog".into(), "cat".into()],
+        cameras: vec![6, -1],
+        is_query: vec![true, false],
+        is_gallery: vec![false, true],
         origin: Some(Origin {
             checkpoint: "/runs/1/last.safetensors".into(),
             sha256: "a0".into(),
@@ -38,6 +41,9 @@ fn what_is_written_is_read_again_in_every_format() {
             names: vec![],
             labels: vec![],
             classes: vec![],
+            cameras: vec![],
+            is_query: vec![],
+            is_gallery: vec![],
             origin: None,
             ..features()
         };
@@ -64,9 +70,9 @@ fn tables_and_the_projector_are_plain_text() {
     let folder = tempfile::tempdir().unwrap();
     let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
     features().write(&folder.path().join("f.csv")).unwrap();
-    let expected = "name,label,class,e0,e1,e2\n\
-                    \"a \"\"cat\"\", asleep.png\",1,cat,0.1,-0.000000025,30000000\n\
-                    b/дог.png,-1,,0.33333334,0,-1\n";
+    let expected = "name,label,class,camera,is_query,is_gallery,e0,e1,e2\n\
+                    \"a \"\"cat\"\", asleep.png\",1,cat,6,true,false,0.1,-0.000000025,30000000\n\
+                    b/дог.png,-1,,-1,false,true,0.33333334,0,-1\n";
     assert_eq!(text("f.csv"), expected);
 
     let mut tabbed = features();
@@ -74,11 +80,15 @@ fn tables_and_the_projector_are_plain_text() {
     tabbed.write(&folder.path().join("f.tsv")).unwrap();
     assert_eq!(
         text("f.metadata.tsv"),
-        "name\tlabel\tclass\na b c\t1\tcat\nb/дог.png\t-1\t\n"
+        "name\tlabel\tclass\tcamera\tis_query\tis_gallery\n\
+         a b c\t1\tcat\t6\ttrue\tfalse\nb/дог.png\t-1\t\t-1\tfalse\ttrue\n"
     );
     let vectors = "0.1\t-0.000000025\t30000000\n0.33333334\t0\t-1\n";
     assert_eq!(text("f.tsv"), vectors);
     tabbed.labels.clear();
+    tabbed.cameras.clear();
+    tabbed.is_query.clear();
+    tabbed.is_gallery.clear();
     tabbed.write(&folder.path().join("f.tsv")).unwrap();
     assert_eq!(
         text("f.metadata.tsv"),
@@ -120,6 +130,8 @@ fn hostile_files_are_refused_with_the_place() {
         b"label,class,e0\n99999999999,x,1\n",
         &["line 2", "`label`"],
     );
+    refused("f.csv", b"camera,e0\nnorth,1\n", &["line 2", "`camera`"]);
+    refused("f.csv", b"is_query,e0\n1,1\n", &["line 2", "true or false"]);
     refused("f.npy", b"PK", &["NPY"]);
     refused(
         "f.npy",

@@ -2,16 +2,17 @@
 //!
 //! The rule is Market-1501's: for a query, gallery images of its identity by its own camera, and
 //! junk, take no rank. Where no camera is known, each image is looked for among all others.
-//! VehicleID has a rule of its own.
+//! VehicleID and the classic protocol of CUHK03 draw galleries with one image of each identity.
 
 use super::{Effort, Embedded, add_spread};
 use crate::figures::Figures;
-use crate::source::{DataError, Items};
+use crate::source::{DataError, Drawing, Items};
 use anyhow::{Result, bail};
 use data::Examples;
 use data::metrics::rerank::Rerank;
 use data::metrics::retrieval::{
-    Identities, JUNK, Retrieved, Rule, Ties, evaluate_places, vehicle_id,
+    Identities, JUNK, MeanCurve, Retrieved, Rule, Ties, evaluate_places, single_gallery_shot,
+    vehicle_id,
 };
 use data::metrics::scores::{Pairwise, Scores, Similarity};
 use std::collections::BTreeSet;
@@ -30,8 +31,10 @@ pub const SUMMARY: &[&str] = &[
 
 /// The label of junk.
 const JUNK_LABEL: &str = "-1";
-/// Drawings of a gallery, as in VehicleID.
+/// Drawings of a gallery.
 const DRAWINGS: usize = 10;
+/// Ranks that are reported of drawn galleries; those of CUHK03 are small enough for 20.
+const DRAWN_RANKS: [usize; 4] = [1, 5, 10, 20];
 
 /// What is looked for, and where.
 #[derive(Clone, Debug)]
@@ -46,8 +49,8 @@ pub struct Question {
     pub cameras: Vec<u32>,
     /// Which gallery items a query is ranked against.
     pub rule: Rule,
-    /// Whether each identity has one image in the gallery, drawn ten times.
-    pub one_per_id: bool,
+    /// Whether galleries are drawn.
+    pub drawing: Drawing,
 }
 
 impl Question {
@@ -75,7 +78,7 @@ impl Question {
             )));
         }
         Ok(Question {
-            one_per_id: marks.one_per_id,
+            drawing: marks.drawing.clone(),
             ..question
         })
     }
@@ -98,7 +101,7 @@ impl Question {
             ids,
             cameras,
             rule,
-            one_per_id: false,
+            drawing: Drawing::Nothing,
         }
     }
 }
@@ -118,20 +121,32 @@ fn first_by_camera(ids: &[i64], cameras: &[u32]) -> Vec<usize> {
     (0..ids.len()).filter(is_first).collect()
 }
 
-/// Both mAP, CMC, mINP.
+/// Both mAP, CMC, mINP; the CMC alone where galleries are drawn.
 ///
 /// # Errors
 /// If an embedding is not finite.
 pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Figures> {
     let mut figures = Figures::of(found.labels.len());
-    if question.one_per_id {
-        let scores = Pairwise::among(found.rows()?, Similarity::Cosine);
-        let mean = vehicle_id(&scores, &question.ids, DRAWINGS, 10, 0)?;
-        for k in [1, 5, 10] {
-            figures.push(format!("rank_{k}"), mean.cmc[k - 1]);
+    match &question.drawing {
+        Drawing::Nothing => {}
+        Drawing::PerIdentity => {
+            let scores = Pairwise::among(found.rows()?, Similarity::Cosine);
+            let mean = vehicle_id(&scores, &question.ids, DRAWINGS, 10, 0)?;
+            add_drawn(&mut figures, &[mean]);
+            add_spread(&mut figures, found)?;
+            return Ok(figures);
         }
-        add_spread(&mut figures, found)?;
-        return Ok(figures.with("unmatched", mean.unmatched as f64));
+        Drawing::PerQuery(splits) => {
+            let curves = splits
+                .iter()
+                .enumerate()
+                .filter(|(_, places)| !places.is_empty());
+            let curves = curves.map(|(seed, places)| shots(question, found, places, seed as u64));
+            let curves: Vec<MeanCurve> = curves.collect::<Result<_>>()?;
+            add_drawn(&mut figures, &curves);
+            add_spread(&mut figures, found)?;
+            return Ok(figures.with("splits", curves.len() as f64));
+        }
     }
     let [queries, gallery] = [&question.queries, &question.gallery].map(|at| found.chosen(at));
     let scores = Pairwise::new(queries.rows()?, gallery.rows()?, Similarity::Cosine)?;
@@ -161,6 +176,35 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
         .with("dropped", plain.dropped() as f64))
 }
 
+/// The single-gallery-shot CMC among some of the examples.
+fn shots(question: &Question, found: &Embedded, places: &[usize], seed: u64) -> Result<MeanCurve> {
+    let chosen = found.chosen(places);
+    let scores = Pairwise::among(chosen.rows()?, Similarity::Cosine);
+    let ids: Vec<i64> = places.iter().map(|&i| question.ids[i]).collect();
+    let cameras: Vec<u32> = places.iter().map(|&i| question.cameras[i]).collect();
+    let all = Identities {
+        ids: &ids,
+        cameras: &cameras,
+    };
+    let most = DRAWN_RANKS[DRAWN_RANKS.len() - 1];
+    Ok(single_gallery_shot(
+        &scores, all, all, DRAWINGS, most, seed,
+    )?)
+}
+
+/// The mean of curves, as far as they go, and the queries without a match in all of them.
+fn add_drawn(figures: &mut Figures, curves: &[MeanCurve]) {
+    for k in DRAWN_RANKS {
+        let reached = curves.iter().filter_map(|curve| curve.cmc.get(k - 1));
+        let (sum, count) = reached.fold((0.0, 0), |(sum, n), share| (sum + share, n + 1));
+        if count > 0 {
+            figures.push(format!("rank_{k}"), sum / f64::from(count));
+        }
+    }
+    let unmatched: usize = curves.iter().map(|curve| curve.unmatched).sum();
+    figures.push("unmatched", unmatched as f64);
+}
+
 fn ranked(question: &Question, scores: &impl Scores) -> Result<Retrieved> {
     let Question {
         queries,
@@ -183,6 +227,33 @@ fn ranked(question: &Question, scores: &impl Scores) -> Result<Retrieved> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In the first split everybody looks like themselves, in the second rather like anybody else.
+    #[test]
+    fn drawn_galleries_are_averaged_over_the_splits() {
+        let ids = vec![1, 1, 2, 2, 3, 3, 4, 4];
+        let looks = [1i8, 1, 2, 2, 3, -3, 4, -4];
+        let part = |look: i8, axis: i8| match look.abs() == axis {
+            true => f32::from(look.signum()),
+            false => 0.0,
+        };
+        let row = |&look: &i8| (1..=4).map(move |axis| part(look, axis));
+        let found = Embedded {
+            embeddings: looks.iter().flat_map(row).collect(),
+            dim: 4,
+            labels: ids.iter().map(|&id| id as usize - 1).collect(),
+            known: None,
+        };
+        let question = Question {
+            drawing: Drawing::PerQuery(vec![vec![0, 1, 2, 3], vec![4, 5, 6, 7], Vec::new()]),
+            ..Question::new(ids, vec![1, 2, 1, 2, 1, 2, 1, 2], &[], &[])
+        };
+        let figures = judge(&question, &found, Effort::default()).unwrap();
+        let shares = ["rank_1", "rank_5", "rank_20", "map"].map(|key| figures.get(key));
+        assert_eq!(shares, [Some(0.5), Some(1.0), Some(1.0), None]);
+        let counts = ["splits", "unmatched"].map(|key| figures.get(key));
+        assert_eq!(counts, [Some(2.0), Some(0.0)]);
+    }
 
     #[test]
     fn queries_are_the_first_sightings_that_another_camera_can_answer() {

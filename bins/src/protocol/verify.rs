@@ -2,7 +2,7 @@
 
 use super::{Embedded, add_spread};
 use crate::figures::Figures;
-use crate::source::{DataError, Items, Pair};
+use crate::source::{DataError, Folding, Items, Pair};
 use anyhow::{Result, bail};
 use data::Examples;
 use data::metrics::verification::{Roc, Thresholds, cross_validated};
@@ -24,6 +24,8 @@ const FOLDS: usize = 10;
 pub struct Question {
     /// Those of all folds.
     pub pairs: Vec<Pair>,
+    /// What the folds are for.
+    pub folding: Folding,
 }
 
 impl Question {
@@ -33,8 +35,10 @@ impl Question {
     /// If the labels give no pairs of both kinds.
     pub fn of(items: &Items) -> Result<Self> {
         if !items.marks.pairs.is_empty() {
-            let pairs = items.marks.pairs.clone();
-            return Ok(Question { pairs });
+            return Ok(Question {
+                pairs: items.marks.pairs.clone(),
+                folding: items.marks.folding,
+            });
         }
         Self::drawn(items.view.labels())
     }
@@ -73,7 +77,13 @@ impl Question {
         };
         Ok(Question {
             pairs: dealt(same, true).chain(dealt(different, false)).collect(),
+            folding: Folding::Crossed,
         })
+    }
+
+    /// Whether figures are about a pair: about all, but for those that only choose a threshold.
+    pub fn tests(&self, pair: &Pair) -> bool {
+        self.folding != Folding::Chosen || pair.fold > 0
     }
 }
 
@@ -122,7 +132,7 @@ fn strangers(labels: &[usize], rng: &mut Rng) -> [usize; 2] {
     }
 }
 
-/// Accuracy over the folds, AUC, EER, TAR@FAR.
+/// Accuracy by the rule of the folds; AUC, EER and TAR@FAR of the pairs that are tested.
 ///
 /// # Errors
 /// If an embedding is not finite, or pairs of one kind are missing.
@@ -134,37 +144,51 @@ pub fn judge(question: &Question, found: &Embedded) -> Result<Figures> {
         let [a, b] = pairs[i].places;
         cosine(row(a), row(b))
     });
-    let same: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
-    let folds: Vec<usize> = pairs.iter().map(|pair| pair.fold).collect();
-    verified(&scores, &same, &folds, found.labels.len()).and_then(|mut figures| {
-        if !found.labels.is_empty() {
-            add_spread(&mut figures, found)?;
-        }
-        Ok(figures)
-    })
-}
-
-/// The figures of scores.
-///
-/// # Errors
-/// If a score is not finite, or pairs of one kind are missing.
-pub fn verified(scores: &[f32], same: &[bool], folds: &[usize], images: usize) -> Result<Figures> {
-    let roc = Roc::new(scores, same)?;
-    let mut figures = Figures::of(images);
-    if folds.iter().any(|&fold| fold > 0) {
-        let folds = cross_validated(scores, same, folds, Thresholds::All)?;
-        figures.push("accuracy", folds.mean());
-        figures.push("standard_error", folds.standard_error());
-    }
+    let mut figures = Figures::of(found.labels.len());
+    add_accuracy(&mut figures, question, &scores)?;
+    let tested = pairs.iter().zip(scores).filter(|(p, _)| question.tests(p));
+    let (same, scores): (Vec<bool>, Vec<f32>) = tested.map(|(p, score)| (p.same, score)).unzip();
+    let roc = Roc::new(&scores, &same)?;
     figures.push("auc", roc.auc());
     figures.push("eer", roc.equal_error_rate());
     for far in FARS {
         let wanted = far.parse().expect("a number");
         figures.push(format!("tar_at_far_{far}"), roc.tar_at_far(wanted).tar);
     }
-    Ok(figures
-        .with("pairs", scores.len() as f64)
-        .with("negatives", roc.negatives() as f64))
+    let mut figures = figures
+        .with("pairs", same.len() as f64)
+        .with("negatives", roc.negatives() as f64);
+    if !found.labels.is_empty() && question.folding != Folding::Packed {
+        add_spread(&mut figures, found)?;
+    }
+    Ok(figures)
+}
+
+/// What is right by thresholds that other pairs have chosen; nothing if there is one fold.
+fn add_accuracy(figures: &mut Figures, question: &Question, scores: &[f32]) -> Result<()> {
+    let pairs = &question.pairs;
+    let same: Vec<bool> = pairs.iter().map(|pair| pair.same).collect();
+    let folds: Vec<usize> = pairs.iter().map(|pair| pair.fold).collect();
+    if folds.iter().all(|&fold| fold == 0) {
+        return Ok(());
+    }
+    let found = cross_validated(scores, &same, &folds, Thresholds::All)?;
+    // Of two folds, the second by the threshold of the first.
+    if question.folding == Folding::Chosen {
+        figures.push("accuracy", found.accuracies[1]);
+        figures.push("threshold", found.thresholds[1]);
+        return Ok(());
+    }
+    figures.push("accuracy", found.mean());
+    figures.push("standard_error", found.standard_error());
+    if question.folding == Folding::Packed {
+        // Squared distances 0 to 4 in steps of 0.01, as cosines.
+        let grid: Vec<f64> = (0..400).map(|i| 1.0 - 0.005 * f64::from(i)).collect();
+        let found = cross_validated(scores, &same, &folds, Thresholds::Grid(&grid))?;
+        figures.push("insightface_accuracy", found.mean());
+        figures.push("insightface_deviation", found.deviation());
+    }
+    Ok(())
 }
 
 /// The cosine of the angle between two vectors; 0 if one is null.
@@ -183,6 +207,65 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Pairs of these cosines, in these folds, with what is said of them.
+    fn judged(folding: Folding, pairs: &[(f32, bool, usize)]) -> Figures {
+        let row = |&(cosine, ..): &(f32, bool, usize)| [cosine, (1.0 - cosine * cosine).sqrt()];
+        let found = Embedded {
+            embeddings: [vec![1.0, 0.0], pairs.iter().flat_map(row).collect()].concat(),
+            dim: 2,
+            ..Embedded::default()
+        };
+        let pair = |(i, &(_, same, fold)): (usize, &(f32, bool, usize))| Pair {
+            places: [0, i + 1],
+            same,
+            fold,
+        };
+        let pairs = pairs.iter().enumerate().map(pair).collect();
+        judge(&Question { pairs, folding }, &found).unwrap()
+    }
+
+    #[test]
+    fn of_view_1_one_list_chooses_and_the_other_is_tested() {
+        let choosing = [
+            (0.95, true, 0),
+            (0.9, true, 0),
+            (0.7, false, 0),
+            (0.87, false, 0),
+        ];
+        let tested = [
+            (0.92, true, 1),
+            (0.75, true, 1),
+            (0.1, false, 1),
+            (0.6, false, 1),
+        ];
+        let found = judged(Folding::Chosen, &[choosing, tested].concat());
+        assert_eq!(found.get("accuracy"), Some(0.75));
+        assert!((found.get("threshold").unwrap() - 0.885).abs() < 1e-6);
+        assert_eq!(
+            (found.get("pairs"), found.get("negatives")),
+            (Some(4.0), Some(2.0))
+        );
+        // 0.87 is above 0.75, but in the other list.
+        assert_eq!(found.get("auc"), Some(1.0));
+        let crossed = judged(Folding::Crossed, &[choosing, tested].concat());
+        assert!(crossed.get("auc").unwrap() < 1.0);
+        assert_eq!(crossed.get("pairs"), Some(8.0));
+    }
+
+    #[test]
+    fn insightfaces_steps_are_coarser_than_any_threshold() {
+        let fold = |fold| [(0.9996, true, fold), (0.9994, false, fold)];
+        let near = [fold(0), fold(1)].concat();
+        let found = judged(Folding::Packed, &near);
+        assert_eq!(found.get("accuracy"), Some(1.0));
+        assert_eq!(found.get("insightface_accuracy"), Some(0.5));
+        assert_eq!(found.get("insightface_deviation"), Some(0.0));
+        assert_eq!(
+            judged(Folding::Crossed, &near).get("insightface_accuracy"),
+            None
+        );
+    }
 
     #[test]
     fn drawn_pairs_are_of_both_kinds_in_all_folds_and_what_they_say() {

@@ -35,7 +35,10 @@ impl Pairs {
     /// If an embedding is not finite.
     pub fn of(tested: &Tested) -> Result<Option<Self>> {
         let (pairs, asked) = match &tested.judged.question {
-            Question::Verify(question) => (question.pairs.clone(), true),
+            Question::Verify(question) => {
+                let tested = question.pairs.iter().filter(|p| question.tests(p));
+                (tested.copied().collect(), true)
+            }
             _ => (drawn(tested), false),
         };
         let both = |same| pairs.iter().any(|pair| pair.same == same);

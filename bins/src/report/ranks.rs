@@ -6,6 +6,7 @@ use super::thumbnails::Sheet;
 use crate::html::escape;
 use crate::plot::{self, Curves, Scale, Series};
 use crate::protocol::{Question, reid, retrieve};
+use crate::source::Drawing;
 use anyhow::Result;
 use data::metrics::Embeddings;
 use data::metrics::retrieval::{Identities, JUNK, Retrieved, Rule, Ties, evaluate_places};
@@ -149,7 +150,7 @@ impl<'a> Search<'a> {
                 ids,
                 cameras,
                 rule,
-                one_per_id,
+                drawing,
             }) => Search {
                 tested,
                 queries: queries.clone(),
@@ -157,12 +158,12 @@ impl<'a> Search<'a> {
                 ids: ids.clone(),
                 cameras,
                 rule: *rule,
-                remark: match one_per_id {
-                    true => {
+                remark: match drawing {
+                    Drawing::Nothing => "",
+                    _ => {
                         " The protocol draws galleries with one image of each identity, which \
                              is harder than this one of all others."
                     }
-                    false => "",
                 },
             },
             Question::Cluster => {

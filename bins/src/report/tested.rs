@@ -4,7 +4,7 @@ use super::finished::Finished;
 use crate::dataset::Judged;
 use crate::evaluation::{Embedding, Evaluation};
 use crate::protocol::{Effort, Exam, Protocol, Question, reid, retrieve, verify};
-use crate::source::{DataError, Source};
+use crate::source::{DataError, Drawing, Source};
 use crate::weights::Trained;
 use anyhow::{Context, Result, bail};
 use data::{Examples, Normalise};
@@ -173,6 +173,7 @@ fn sampled(exam: Exam, most: usize) -> Result<Exam> {
             });
             Question::Verify(verify::Question {
                 pairs: pairs.collect(),
+                ..question
             })
         }
         Question::Retrieve(question) => Question::Retrieve(retrieve::Question {
@@ -189,6 +190,12 @@ fn sampled(exam: Exam, most: usize) -> Result<Exam> {
                 .iter()
                 .filter_map(|&i| question.cameras.get(i).copied())
                 .collect(),
+            drawing: match question.drawing {
+                Drawing::PerQuery(splits) => {
+                    Drawing::PerQuery(splits.iter().map(|at| moved(at)).collect())
+                }
+                other => other,
+            },
             ..question
         }),
         question => question,
@@ -239,7 +246,7 @@ fn whole_classes(labels: &[usize], most: usize) -> Option<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{Pair, View};
+    use crate::source::{Folding, Pair, View};
     use data::metrics::retrieval::Rule;
     use data::{ImageSet, Images};
     use std::sync::Arc;
@@ -282,7 +289,7 @@ mod tests {
             ids: (0..100).map(|i| 1000 + i / 5).collect(),
             cameras: (0..100).collect(),
             rule: Rule::CrossCamera,
-            one_per_id: false,
+            drawing: Drawing::Nothing,
         };
         let some = sampled(exam(Question::Reid(question)), 33).unwrap();
         let rows = numbers(&some);
@@ -315,7 +322,10 @@ mod tests {
             fold: i / 10,
         };
         let pairs = (0..100).map(pair).collect();
-        let question = Question::Verify(verify::Question { pairs });
+        let question = Question::Verify(verify::Question {
+            pairs,
+            folding: Folding::Crossed,
+        });
         let some = sampled(exam(question), 60).unwrap();
         let rows = numbers(&some);
         let Question::Verify(question) = &some.question else {

@@ -19,11 +19,16 @@ pub enum Format {
     Omniglot,
     Orl,
     Lfw,
+    #[serde(rename = "lfw-view1")]
+    LfwView1,
+    Insightface,
     Market1501,
     #[serde(alias = "dukemtmc")]
     Duke,
     Cuhk03Labeled,
     Cuhk03Detected,
+    Cuhk03LabeledClassic,
+    Cuhk03DetectedClassic,
     Veri776,
     #[serde(alias = "vehicleid-800")]
     Vehicleid,
@@ -98,15 +103,23 @@ formats! {
     Orl "orl" Verify Some([112, 92]), 1,
         "s1/1.pgm to s40/10.pgm";
     Lfw "lfw" Verify Some([112, 112]), 3,
-        "a folder for each person, Name_Surname/Name_Surname_0001.jpg, and pairs.txt";
+        "a folder for each person, Name_Surname/Name_Surname_0001.jpg, and in it or beside it pairs.txt";
+    LfwView1 "lfw-view1" Verify Some([112, 112]), 3,
+        "as lfw, but pairsDevTrain.txt, pairsDevTest.txt and, to train on, peopleDevTrain.txt";
+    Insightface "insightface" Verify Some([112, 112]), 3,
+        "lfw.bin, cfp_fp.bin, agedb_30.bin … of insightface; or one such file itself";
     Market1501 "market1501" Reid Some([256, 128]), 3,
         "bounding_box_train, query and bounding_box_test with images named like 0002_c1s1_000451_03.jpg";
     Duke "duke" Reid Some([256, 128]), 3,
         "bounding_box_train, query and bounding_box_test with images named like 0001_c2_f0046182.jpg";
     Cuhk03Labeled "cuhk03-labeled" Reid Some([256, 128]), 3,
-        "bounding_box_train, query and bounding_box_test of the new protocol, images named like 0001_c1_1_000001.png";
+        "the new protocol: cuhk03_new_protocol_config_labeled.mat and images_labeled/1_001_1_01.png …, or bounding_box_train, query and bounding_box_test with images named like 0001_c1_1_000001.png";
     Cuhk03Detected "cuhk03-detected" Reid Some([256, 128]), 3,
-        "bounding_box_train, query and bounding_box_test of the new protocol, images named like 0001_c1_1_000001.png";
+        "the new protocol: cuhk03_new_protocol_config_detected.mat and images_detected/1_001_1_01.png …, or bounding_box_train, query and bounding_box_test with images named like 0001_c1_1_000001.png";
+    Cuhk03LabeledClassic "cuhk03-labeled-classic" Reid Some([256, 128]), 3,
+        "the classic 20 splits: testsets.mat (the variable of cuhk-03.mat, saved with -v7) and images_labeled/1_001_1_01.png …";
+    Cuhk03DetectedClassic "cuhk03-detected-classic" Reid Some([256, 128]), 3,
+        "the classic 20 splits: testsets.mat (the variable of cuhk-03.mat, saved with -v7) and images_detected/1_001_1_01.png …";
     Veri776 "veri776" Reid Some([256, 256]), 3,
         "image_train, image_query and image_test with images named like 0001_c001_00016450_0.jpg";
     Vehicleid "vehicleid" Reid Some([256, 256]), 3,
@@ -149,6 +162,7 @@ impl Format {
         match self {
             Format::Esc10 | Format::Esc50 => Some(5),
             Format::Urbansound => Some(10),
+            Format::Cuhk03LabeledClassic | Format::Cuhk03DetectedClassic => Some(20),
             _ => None,
         }
     }

@@ -1,7 +1,7 @@
 //! Which data set a folder holds: what crate `data` recognises, as a layout that can be trained on.
 
-use super::{DataError, Format};
-use anyhow::{Result, bail};
+use super::Format;
+use anyhow::Result;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
@@ -21,20 +21,13 @@ pub struct Guess {
 /// Looks at the names in a folder; no file is read.
 ///
 /// # Errors
-/// As [`data::formats::guess`]; [`DataError`] if there is nothing to train on.
+/// As [`data::formats::guess`].
 pub fn guess(path: &Path) -> Result<Guess> {
     let found = data::formats::guess(path)?;
-    let Some(format) = named(found.format.name) else {
-        bail!(DataError(format!(
-            "{}: {}; the program trains on data sets with labels, and `hypersphere data inspect` \
-             shows what is in it",
-            path.display(),
-            found.format.about
-        )));
-    };
+    let format = named(found.format.name);
     Ok(Guess {
         folder: found.root,
-        format,
+        format: format.expect("the program knows every layout, as a test asserts"),
         because: format!("of {}", found.reasons.join("; ")),
     })
 }
@@ -51,14 +44,11 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn every_layout_is_one_to_train_on_but_packs_of_pairs() {
+    fn every_layout_is_known_to_the_program() {
         for format in data::formats::FORMATS {
-            let known = named(format.name);
-            assert_eq!(known.is_none(), format.name == "insightface", "{format:?}");
-            if let Some(known) = known {
-                let (theirs, ours) = (format.name, known.info().name);
-                assert!(theirs.starts_with(ours) || (theirs, ours) == ("idx", "mnist"));
-            }
+            let known = named(format.name).expect(format.name);
+            let (theirs, ours) = (format.name, known.info().name);
+            assert!(theirs.starts_with(ours) || (theirs, ours) == ("idx", "mnist"));
         }
     }
 
@@ -74,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn packs_of_pairs_are_refused() {
+    fn packs_of_pairs_are_known_alone_and_in_folders() {
         let root = tempfile::tempdir().unwrap();
-        let pack = root.path().join("lfw.bin");
-        fs::write(&pack, "").unwrap();
-        let message = guess(&pack).unwrap_err().to_string();
-        assert!(
-            message.contains("lfw.bin") && message.contains("data inspect"),
-            "{message}"
-        );
+        for name in ["lfw.bin", "agedb_30.bin", "train.rec"] {
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        for path in [root.path().to_path_buf(), root.path().join("lfw.bin")] {
+            let found = guess(&path).unwrap();
+            assert_eq!((found.format, found.folder), (Format::Insightface, path));
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Parts of a data set as examples; pictures from memory, or from files that a manifest lists.
 
-use super::{Items, Marks, View};
-use crate::config::{Config, Unreadable};
-use anyhow::Result;
+use super::{Folding, Items, Marks, Pair, View};
+use crate::config::{Config, ConfigError, Unreadable};
+use anyhow::{Result, bail};
 use data::audio::{BandNormalise, Spectrograms};
-use data::manifest::Split;
+use data::formats::pack::Pack;
 use data::{Examples, FileSet, Frame, ImageSet, Images, Manifest, Normalise, Pictures};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -43,6 +43,15 @@ impl Content {
                 Normalise::new(bands.mean(), bands.deviation())?
             }
         })
+    }
+
+    /// The label of each, a place among the classes.
+    pub(super) fn labels(&self) -> &[usize] {
+        match self {
+            Content::Memory(set) => set.labels(),
+            Content::Files(set) => set.labels(),
+            Content::Sound(set) => set.recordings().labels(),
+        }
     }
 
     fn examples(&self, config: &Config, normalise: &Normalise) -> Result<Arc<dyn Examples>> {
@@ -153,24 +162,19 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The entries of a split, and those that queries and galleries are made of with the test;
-    /// `None` if there is none. `notes` are told what was left out.
+    /// Some entries, with what queries and galleries are made of. `notes` are told what was left
+    /// out.
     ///
     /// # Errors
     /// If a file cannot be read and is not to be left out.
     pub fn part(
         &self,
         manifest: &Manifest,
-        split: Split,
+        rows: &[usize],
         notes: &mut Vec<String>,
-    ) -> Result<Option<Part>> {
-        let indices = manifest.split(split);
-        if indices.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Part> {
         let data = &self.config.data;
-        let frame = data.centre.map_or(Frame::Stretch, Frame::Centre);
-        let mut files = FileSet::new(manifest, &indices, self.shape, frame)?;
+        let mut files = FileSet::new(manifest, rows, self.shape, self.frame())?;
         if data.unreadable == Unreadable::Skip {
             files = noted(files.checked(data::Unreadable::Skip)?, notes);
         }
@@ -182,18 +186,62 @@ impl Reader<'_> {
             paths: all.map(|i| entry(i).path.clone()).collect(),
             ..Marks::default()
         };
-        Ok(Some(Part {
+        Ok(Part {
             cameras: files.cameras().to_vec(),
             classes: files.classes().to_vec(),
             marks,
             content: self.held(files)?,
-        }))
+        })
+    }
+
+    /// The pairs of a pack, with their images in memory. `notes` are told what was left out.
+    ///
+    /// # Errors
+    /// If there is no room for them, or an image cannot be read and is not to be left out.
+    pub fn pack(&self, pack: &Pack, notes: &mut Vec<String>) -> Result<Part> {
+        let data = &self.config.data;
+        let (megabytes, fits) = self.room(pack.images.len());
+        if !fits {
+            bail!(ConfigError(format!(
+                "{}: its {} images take {megabytes} MB, and `data.memory` allows {}; raise it",
+                pack.name,
+                pack.images.len(),
+                data.memory
+            )));
+        }
+        let unreadable = match data.unreadable {
+            Unreadable::Refuse => data::Unreadable::Refuse,
+            Unreadable::Skip => data::Unreadable::Skip,
+        };
+        let (set, numbers, left_out) = pack.load(self.shape, self.frame(), unreadable)?;
+        let mut part = Part::of_set(noted((set, left_out), notes));
+        let place = |number: usize| numbers.binary_search(&number).ok();
+        let pairs = (0..pack.len()).filter_map(|pair| {
+            Some(Pair {
+                places: [place(2 * pair)?, place(2 * pair + 1)?],
+                same: pack.same[pair],
+                fold: pack.fold(pair),
+            })
+        });
+        part.marks.pairs = pairs.collect();
+        part.marks.folding = Folding::Packed;
+        Ok(part)
+    }
+
+    fn frame(&self) -> Frame {
+        let centre = self.config.data.centre;
+        centre.map_or(Frame::Stretch, Frame::Centre)
+    }
+
+    /// The megabytes that so many pictures take, and whether they may be kept in memory.
+    fn room(&self, pictures: usize) -> (u64, bool) {
+        let bytes = pictures as u64 * self.shape.iter().map(|&n| n as u64).product::<u64>();
+        (bytes >> 20, bytes <= (self.config.data.memory as u64) << 20)
     }
 
     /// In memory if there is room; parts of pictures are cut from the files themselves.
     fn held(&self, files: FileSet) -> Result<Content> {
-        let bytes = files.len() as u64 * self.shape.iter().map(|&n| n as u64).product::<u64>();
-        let fits = bytes <= (self.config.data.memory as u64) << 20;
+        let (_, fits) = self.room(files.len());
         let crops = self.config.data.augment.resolve()?.crop.is_some();
         Ok(match fits && !crops {
             true => Content::Memory(files.load()?),

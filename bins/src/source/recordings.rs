@@ -6,7 +6,6 @@ use crate::config::{Config, Sound, Unreadable};
 use anyhow::Result;
 use data::audio::{NoiseSource, Recordings, Spectrograms};
 use data::formats::speech_commands;
-use data::manifest::Split;
 use data::{Manifest, audio};
 use std::path::Path;
 
@@ -21,22 +20,19 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The entries of a split; `None` if there is none. `notes` are told what was left out.
+    /// Some entries, varied if they are to be trained on. `notes` are told what was left out.
     ///
     /// # Errors
     /// If a file cannot be read and is not to be left out.
     pub fn part(
         &self,
         manifest: &Manifest,
-        split: Split,
+        rows: &[usize],
+        varied: bool,
         notes: &mut Vec<String>,
-    ) -> Result<Option<Part>> {
-        let indices = manifest.split(split);
-        if indices.is_empty() {
-            return Ok(None);
-        }
+    ) -> Result<Part> {
         let data = &self.config.data;
-        let mut recordings = Recordings::new(manifest, &indices, self.sound.rate)?;
+        let mut recordings = Recordings::new(manifest, rows, self.sound.rate)?;
         if data.unreadable == Unreadable::Skip {
             recordings = noted(recordings.checked(data::Unreadable::Skip)?, notes);
         }
@@ -44,7 +40,7 @@ impl Reader<'_> {
         let seconds = recordings.len() as f64 * self.sound.seconds;
         let bytes = 4.0 * f64::from(self.sound.rate) * seconds;
         let fits = bytes <= data.memory as f64 * f64::from(1 << 20);
-        if fits && split == Split::Train {
+        if fits && varied {
             recordings = recordings.load()?;
         }
         let paths = (0..recordings.len())
@@ -55,12 +51,12 @@ impl Reader<'_> {
         if let Some(folder) = &data.cache {
             spectrograms = spectrograms.cached(folder)?;
         }
-        if split == Split::Train {
+        if varied {
             spectrograms = spectrograms.augmented(self.augment()?)?;
         } else if fits {
             spectrograms = spectrograms.load()?;
         }
-        Ok(Some(Part {
+        Ok(Part {
             classes: spectrograms.recordings().classes().to_vec(),
             cameras: Vec::new(),
             marks: Marks {
@@ -68,7 +64,7 @@ impl Reader<'_> {
                 ..Marks::default()
             },
             content: Content::Sound(Box::new(spectrograms)),
-        }))
+        })
     }
 
     /// The variations, with the background noise of the data set if it has some.

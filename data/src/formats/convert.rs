@@ -123,15 +123,9 @@ fn unpaired(pack: &Pack, parent: &Path, csv: &Path) -> Result<Vec<Entry>> {
         let path = format!("{stem}/{i:06}.{kind}");
         let to = parent.join(&path);
         fs::write(&to, image).map_err(|e| Error::io(&to, e))?;
-        let pair = i / 2;
-        let person = match (pack.same[pair], i % 2) {
-            (true, _) => "",
-            (false, 0) => "a",
-            (false, _) => "b",
-        };
         Ok(Entry {
-            fold: Some(pack.fold(pair) as u32),
-            ..Entry::new(path, format!("{pair}{person}"), Split::Test)
+            fold: Some(pack.fold(i / 2) as u32),
+            ..Entry::new(path, pack.label(i), Split::Test)
         })
     };
     pack.images.iter().enumerate().map(entry).collect()

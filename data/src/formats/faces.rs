@@ -1,17 +1,17 @@
 //! Faces: ORL, and Labeled Faces in the Wild with its pairs.
 
 use super::list::{self, Scan};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::{Entry, Manifest, Split, Survey, stays_inside};
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Reads the ORL faces (AT&T Laboratories Cambridge): `s1/1.pgm` to `s40/10.pgm`, 92 x 112
 /// pixels. There is no official split; the first `train_people` people are for training and the
 /// others, never seen, for testing.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if a folder cannot be read; [`Error::Invalid`](crate::Error::Invalid) for an image that is not named
+/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] for an image that is not named
 /// like `s1/1.pgm`.
 pub fn orl(root: impl AsRef<Path>, train_people: u32) -> Result<Survey> {
     let root = root.as_ref();
@@ -44,12 +44,12 @@ pub fn orl(root: impl AsRef<Path>, train_people: u32) -> Result<Survey> {
 }
 
 /// Reads the images of LFW (G. Huang et al., "Labeled Faces in the Wild", 2007), the original or
-/// the funneled ones: `Name/Name_0001.jpg`. All of them are for testing; the protocol is in
-/// [`pairs`].
+/// the funneled ones: `Name/Name_0001.jpg`. All of them are for testing; the protocols are in
+/// [`view1`] and [`view2`], whose lists are counted where they are there.
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if a folder cannot be read; [`Error::Invalid`](crate::Error::Invalid) for an image that is not named
-/// after its folder.
+/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] for an image that is not named
+/// after its folder; as [`pairs`].
 pub fn lfw(root: impl AsRef<Path>) -> Result<Survey> {
     let root = root.as_ref();
     let found = list::images(root, "", true)?;
@@ -61,7 +61,111 @@ pub fn lfw(root: impl AsRef<Path>) -> Result<Survey> {
         }
         entries.push(Entry::new(&path, name, Split::Test));
     }
-    Ok(survey("LFW", root, entries, [13_233, 5_749], found.ignored))
+    let mut survey = survey("LFW", root, entries, [13_233, 5_749], found.ignored);
+    for (name, what, official) in [
+        (CHOOSING, "pairs of view 1 to choose by", 2_200),
+        (CHOSEN, "pairs of view 1 to test on", 1_000),
+        (FINAL, "pairs of view 2", 6_000),
+    ] {
+        if let Some(path) = beside(root, name) {
+            let found = pairs(path)?.len();
+            survey.counts.push(list::count(what, official, found));
+        }
+    }
+    Ok(survey)
+}
+
+/// The lists of view 1: by the first a threshold is chosen, on the second it is tested.
+const CHOOSING: &str = "pairsDevTrain.txt";
+const CHOSEN: &str = "pairsDevTest.txt";
+/// The people that view 1 may be trained on.
+const TRAINING: &str = "peopleDevTrain.txt";
+/// The list of view 2.
+const FINAL: &str = "pairs.txt";
+
+/// A list in the folder of the images, or in the one around it.
+fn beside(root: &Path, name: &str) -> Option<PathBuf> {
+    let around = root.parent().unwrap_or(root);
+    let places = [root.join(name), around.join(name)];
+    places.into_iter().find(|path| path.is_file())
+}
+
+/// View 1 of LFW, for choices: the pairs of `pairsDevTrain.txt` in fold 0, by which a threshold is
+/// chosen, and those of `pairsDevTest.txt` in fold 1, on which it is tested. The lists lie in the
+/// folder of the images or beside it.
+///
+/// Of the images that [`lfw`] has listed, those of the pairs are kept for testing; and where there
+/// is `peopleDevTrain.txt`, all those of its people for training ("unrestricted"), none of whom is
+/// in the pairs of fold 1.
+///
+/// # Errors
+/// [`Error::Invalid`] if one of the two lists of pairs is not there; as [`pairs`].
+pub fn view1(root: impl AsRef<Path>, manifest: &mut Manifest) -> Result<Vec<Pair>> {
+    let root = root.as_ref();
+    let mut all = Vec::new();
+    for (fold, name) in [CHOOSING, CHOSEN].into_iter().enumerate() {
+        let path = beside(root, name).ok_or_else(|| {
+            Error::invalid(
+                format!("view 1 of LFW in {}", root.display()),
+                format!("{CHOOSING} and {CHOSEN} in the folder of the people or beside it"),
+                format!("no {name}"),
+                "get both from the page of LFW; view 2 (the format `lfw`) has pairs.txt",
+            )
+        })?;
+        all.extend(pairs(path)?.into_iter().map(|pair| Pair { fold, ..pair }));
+    }
+    let learnt = beside(root, TRAINING).map(people).transpose()?;
+    let learnt = learnt.unwrap_or_default();
+    let train = (manifest.entries.iter()).filter(|entry| learnt.contains(&entry.label));
+    let train = train.map(|entry| Entry {
+        split: Split::Train,
+        ..entry.clone()
+    });
+    let train: Vec<Entry> = train.collect();
+    keep(manifest, &all);
+    manifest.entries.splice(..0, train);
+    Ok(all)
+}
+
+/// View 2 of LFW, for the final figure: the pairs of `pairs.txt` in ten folds. The list lies in the
+/// folder of the images or beside it; nothing if it does not. Of the images that [`lfw`] has listed,
+/// those of the pairs are kept.
+///
+/// # Errors
+/// As [`pairs`].
+pub fn view2(root: impl AsRef<Path>, manifest: &mut Manifest) -> Result<Option<Vec<Pair>>> {
+    let Some(path) = beside(root.as_ref(), FINAL) else {
+        return Ok(None);
+    };
+    let pairs = pairs(path)?;
+    keep(manifest, &pairs);
+    Ok(Some(pairs))
+}
+
+/// Keeps the images of pairs.
+fn keep(manifest: &mut Manifest, pairs: &[Pair]) {
+    let named: BTreeSet<String> = pairs.iter().flat_map(Pair::stems).collect();
+    let entries = &mut manifest.entries;
+    entries.retain(|entry| named.contains(stem(&entry.path)));
+}
+
+/// Reads a list of people: their number, then a line for each, with the number of images.
+fn people(path: PathBuf) -> Result<BTreeSet<String>> {
+    let lines = list::lines(&path)?;
+    let count = lines.first().and_then(|(_, line)| line.trim().parse().ok());
+    if count != Some(lines.len().saturating_sub(1)) {
+        let found = lines.first().map_or("", |(_, line)| line);
+        let expected = format!("the number of the {} people below", lines.len().max(1) - 1);
+        return Err(list::bad_line(&path, 1, &expected, found));
+    }
+    let person = |(number, line): &(u64, String)| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            [name, images] if images.parse::<u32>().is_ok() => Ok(name.to_string()),
+            _ => Err(list::bad_line(&path, *number, "Aaron_Eckhart 1", line)),
+        }
+    };
+    lines[1..].iter().map(person).collect()
 }
 
 /// A list with the official numbers of images and people.
@@ -113,9 +217,19 @@ pub struct Pair {
 impl Pair {
     /// The paths of both images below the folder of LFW.
     pub fn paths(&self) -> [String; 2] {
-        let path = |(name, number): &(String, u32)| format!("{name}/{name}_{number:04}.jpg");
-        self.images.each_ref().map(path)
+        self.stems().map(|stem| stem + ".jpg")
     }
+
+    /// The same without their endings: cut and scaled copies are often PNG.
+    pub fn stems(&self) -> [String; 2] {
+        let stem = |(name, number): &(String, u32)| format!("{name}/{name}_{number:04}");
+        self.images.each_ref().map(stem)
+    }
+}
+
+/// A path without its ending.
+pub fn stem(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(stem, _)| stem)
 }
 
 /// Reads a list of pairs.
@@ -128,7 +242,7 @@ impl Pair {
 /// (`name i j`) and the different ones (`name1 i name2 j`).
 ///
 /// # Errors
-/// [`Error::Io`](crate::Error::Io) if the file cannot be read; [`Error::Line`](crate::Error::Line) for a line that breaks its form, or
+/// [`Error::Io`] if the file cannot be read; [`Error::Line`] for a line that breaks its form, or
 /// if there are more or fewer than announced.
 pub fn pairs(path: impl AsRef<Path>) -> Result<Vec<Pair>> {
     let path = path.as_ref();
@@ -244,6 +358,89 @@ mod tests {
                 .to_string()
                 .contains("C/D_0001.jpg")
         );
+    }
+
+    /// Three people; the lists are beside the folder of the images, as torchvision unpacks them.
+    fn three_people(around: &Path) -> PathBuf {
+        let root = around.join("lfw_funneled");
+        for person in ["A", "B", "C"] {
+            let images = [1, 2, 3].map(|i| format!("{person}/{person}_{i:04}.jpg"));
+            touch(&root, &images.each_ref().map(String::as_str));
+        }
+        root
+    }
+
+    #[test]
+    fn view_1_chooses_on_one_list_tests_on_another_and_trains_on_people() {
+        let around = tempfile::tempdir().unwrap();
+        let around = around.path();
+        let root = three_people(around);
+        let read = || {
+            let mut survey = lfw(&root).unwrap();
+            let pairs = view1(&root, &mut survey.manifest).map_err(|e| e.to_string());
+            (survey, pairs)
+        };
+        write(around, "pairsDevTrain.txt", "1\nA 1 2\nA 1 B 2\n");
+        let message = read().1.unwrap_err();
+        assert!(message.contains("found no pairsDevTest.txt"), "{message}");
+        write(around, "pairsDevTest.txt", "1\nC 1 2\nC 1 B 1\n");
+        let (survey, pairs) = read();
+        let folds: Vec<_> = pairs.unwrap().iter().map(|p| (p.same, p.fold)).collect();
+        assert_eq!(folds, [(true, 0), (false, 0), (true, 1), (false, 1)]);
+        let paths = |survey: &Survey, split| -> Vec<String> {
+            let entries = survey.manifest.split(split).into_iter();
+            let path = |i: usize| survey.manifest.entries[i].path.clone();
+            entries.map(path).collect()
+        };
+        let asked = [
+            "A/A_0001.jpg",
+            "A/A_0002.jpg",
+            "B/B_0001.jpg",
+            "B/B_0002.jpg",
+            "C/C_0001.jpg",
+            "C/C_0002.jpg",
+        ];
+        assert_eq!(paths(&survey, Split::Test), asked);
+        assert!(paths(&survey, Split::Train).is_empty());
+        let counts: Vec<_> = survey
+            .counts
+            .iter()
+            .map(|c| (c.official, c.found))
+            .collect();
+        assert_eq!(counts, [(13_233, 9), (5_749, 3), (2_200, 2), (1_000, 2)]);
+
+        write(around, "peopleDevTrain.txt", "2\nA\t3\nNobody\t1\n");
+        let (survey, _) = read();
+        let learnt = ["A/A_0001.jpg", "A/A_0002.jpg", "A/A_0003.jpg"];
+        assert_eq!(paths(&survey, Split::Train), learnt);
+        assert_eq!(paths(&survey, Split::Test), asked);
+        for (text, part) in [
+            ("3\nA 3\n", "the number of the 1 people"),
+            ("1\nA x\n", "line 2"),
+            ("", "line 1"),
+        ] {
+            write(around, "peopleDevTrain.txt", text);
+            let message = read().1.unwrap_err();
+            assert!(message.contains("peopleDevTrain.txt"), "{message}");
+            assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn view_2_asks_for_images_by_their_names_without_endings() {
+        let around = tempfile::tempdir().unwrap();
+        let root = three_people(around.path());
+        touch(&root, &["D/D_0001.png"]);
+        let mut manifest = lfw(&root).unwrap().manifest;
+        assert_eq!(view2(&root, &mut manifest).unwrap(), None);
+        assert_eq!(manifest.entries.len(), 10);
+        // The list in the folder itself comes before the one around it.
+        write(around.path(), "pairs.txt", "broken");
+        write(&root, "pairs.txt", "1 1\nA 1 3\nA 1 D 1\n");
+        let pairs = view2(&root, &mut manifest).unwrap().unwrap();
+        let paths: Vec<&str> = manifest.entries.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, ["A/A_0001.jpg", "A/A_0003.jpg", "D/D_0001.png"]);
+        assert_eq!(pairs[1].stems()[1], stem("D/D_0001.png"));
     }
 
     fn parsed(text: &str) -> std::result::Result<Vec<Pair>, String> {

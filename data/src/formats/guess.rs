@@ -9,6 +9,9 @@
 //! # }
 //! ```
 
+mod look;
+
+use super::cuhk03::{self, Boxes, Classic};
 use super::list::{self, Scan};
 use super::pack::{self, Pack};
 use super::{
@@ -18,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Count, Manifest, Survey};
 use crate::mnist;
 use crate::split::Official;
+use look::Look;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -225,22 +229,46 @@ pub static FORMATS: &[Format] = &[
     },
     Format {
         name: "cuhk03-detected",
-        about: "CUHK03, new protocol, detected boxes: Market-1501's folders in one named detected",
+        about: "CUHK03, new protocol, detected boxes: Market-1501's folders in one named detected, or cuhk03_new_protocol_config_detected.mat and images",
         task: Task::ReIdentification,
         signs: |look| {
-            let mut signs = look.layout(&reid::CUHK03_DETECTED)?;
-            let folder = look.root.file_name()?.to_str()?;
-            signs.push(format!("the name {folder}"));
-            folder.contains("detected").then_some(signs)
+            // Beside the boxes by hand, these have to be asked for.
+            if Boxes::Labeled.signs(look.root).is_some() {
+                return None;
+            }
+            let copied = || {
+                let mut signs = look.layout(&reid::CUHK03_DETECTED)?;
+                let folder = look.root.file_name()?.to_str()?;
+                signs.push(format!("the name {folder}"));
+                folder.contains("detected").then_some(signs)
+            };
+            Boxes::Detected.signs(look.root).or_else(copied)
         },
-        read: |root| reid::read(&reid::CUHK03_DETECTED, root).map(Content::Files),
+        read: |root| cuhk03::new_protocol(Boxes::Detected, root).map(Content::Files),
     },
     Format {
         name: "cuhk03-labeled",
-        about: "CUHK03, new protocol, boxes by hand: Market-1501's folders",
+        about: "CUHK03, new protocol, boxes by hand: Market-1501's folders, or cuhk03_new_protocol_config_labeled.mat and images",
         task: Task::ReIdentification,
-        signs: |look| look.layout(&reid::CUHK03_LABELED),
-        read: |root| reid::read(&reid::CUHK03_LABELED, root).map(Content::Files),
+        signs: |look| {
+            let own = Boxes::Labeled.signs(look.root);
+            own.or_else(|| look.layout(&reid::CUHK03_LABELED))
+        },
+        read: |root| cuhk03::new_protocol(Boxes::Labeled, root).map(Content::Files),
+    },
+    Format {
+        name: "cuhk03-labeled-classic",
+        about: "CUHK03, classic 20 splits, boxes by hand: images_labeled/1_001_1_01.png and testsets.mat",
+        task: Task::ReIdentification,
+        signs: |look| Boxes::Labeled.classic_signs(look.root),
+        read: |root| cuhk03::classic(Boxes::Labeled, root).map(of_classic),
+    },
+    Format {
+        name: "cuhk03-detected-classic",
+        about: "CUHK03, classic 20 splits, detected boxes: images_detected/1_001_1_01.png and testsets.mat",
+        task: Task::ReIdentification,
+        signs: |look| Boxes::Detected.classic_signs(look.root),
+        read: |root| cuhk03::classic(Boxes::Detected, root).map(of_classic),
     },
     Format {
         name: "veri776",
@@ -265,11 +293,14 @@ pub static FORMATS: &[Format] = &[
     },
     Format {
         name: "insightface",
-        about: "pairs of faces in a file of insightface: lfw.bin, agedb_30.bin, …",
+        about: "pairs of faces in files of insightface: lfw.bin, agedb_30.bin, …",
         task: Task::Verification,
-        // Folders may hold several, and whoever means one can name it.
-        signs: |_| None,
-        read: |file| pack::read(file).map(Content::Pairs),
+        signs: |look| {
+            let packs = look.names.iter().filter(|name| pack::is_published(name));
+            let names = packs.cloned().collect::<Vec<_>>().join(", ");
+            (!names.is_empty()).then(|| vec![format!("the packs {names}")])
+        },
+        read: |path| pack::read_only(path).map(Content::Pairs),
     },
     Format {
         name: "lfw",
@@ -370,6 +401,11 @@ pub static FORMATS: &[Format] = &[
     },
 ];
 
+/// All splits together, as for a network that has learnt elsewhere.
+fn of_classic(classic: Classic) -> Content {
+    Content::Files(classic.all())
+}
+
 fn of_cifar(official: Official) -> Content {
     let counts = vec![
         list::count("training images", 50_000, official.train.len()),
@@ -442,6 +478,14 @@ pub fn guess(path: impl AsRef<Path>) -> Result<Guess> {
             ));
         }
     }
+    if let Some(original) = cuhk03::original(path) {
+        // It is of no use as it is, and its reader says what to do.
+        return Ok(Guess {
+            format: format("cuhk03-labeled")?,
+            root: path.into(),
+            reasons: vec![format!("the file {}", original.display())],
+        });
+    }
     match (general.signs)(&look) {
         Some(reasons) => Ok(Guess {
             format: general,
@@ -471,125 +515,6 @@ fn guess_file(path: &Path) -> Result<Guess> {
             "another file",
             "unpack archives first",
         )),
-    }
-}
-
-/// What can be seen of a folder from its top.
-struct Look<'a> {
-    root: &'a Path,
-    /// Names of files.
-    names: Vec<String>,
-    subfolders: Vec<String>,
-}
-
-impl<'a> Look<'a> {
-    /// Names that are looked at where all of them are said to be alike.
-    const SAMPLE: usize = 20;
-    /// Folders that may hold data sets rather than classes, at most.
-    const FEW: usize = 8;
-
-    fn new(root: &'a Path) -> Result<Self> {
-        let mut look = Look {
-            root,
-            names: Vec::new(),
-            subfolders: Vec::new(),
-        };
-        for (name, is_folder) in list::entries(root, "")? {
-            match is_folder {
-                _ if name.starts_with('.') => {}
-                true => look.subfolders.push(name),
-                false => look.names.push(name),
-            }
-        }
-        Ok(look)
-    }
-
-    /// All of these files.
-    fn files(&self, names: &[&str]) -> Option<Vec<String>> {
-        let all = names.iter().all(|name| self.root.join(name).is_file());
-        let kind = if names.len() == 1 { "file" } else { "files" };
-        all.then(|| vec![format!("the {kind} {}", names.join(", "))])
-    }
-
-    /// All of these folders.
-    fn folders(&self, names: &[&str]) -> Option<Vec<String>> {
-        let all = names.iter().all(|name| self.root.join(name).is_dir());
-        all.then(|| vec![format!("the folders {}", names.join(", "))])
-    }
-
-    /// The first names of images directly in a folder.
-    fn sample(&self, folder: &str) -> Vec<String> {
-        let found = list::images(self.root, folder, false).unwrap_or_default();
-        let names = found.images.iter().map(|path| list::basename(path));
-        names.take(Self::SAMPLE).map(String::from).collect()
-    }
-
-    /// The folders of a layout, with names of its kind in the first one that has images.
-    fn layout(&self, layout: &reid::Layout) -> Option<Vec<String>> {
-        let mut signs = self.folders(layout.folders())?;
-        let samples = layout.folders().iter().map(|folder| self.sample(folder));
-        let sample = samples.into_iter().find(|sample| !sample.is_empty())?;
-        signs.push(format!("names like {}", sample[0]));
-        sample.iter().all(|name| layout.fits(name)).then_some(signs)
-    }
-
-    /// Nothing but folders for which all sampled images fit.
-    fn each_folder(&self, fits: fn(&str, &str) -> bool, sign: &str) -> Option<Vec<String>> {
-        let folders = self.subfolders.iter().take(Self::SAMPLE);
-        let mut seen = 0;
-        for folder in folders {
-            let sample = self.sample(folder);
-            if !sample.iter().all(|image| fits(folder, image)) {
-                return None;
-            }
-            seen += sample.len();
-        }
-        (seen > 0).then(|| vec![sign.to_string()])
-    }
-
-    /// Folders of which one of the first has an image, at whatever depth.
-    fn with_images(&self) -> Option<Vec<String>> {
-        let image = self
-            .subfolders
-            .iter()
-            .take(Self::SAMPLE)
-            .find_map(|folder| {
-                let found = list::images(self.root, folder, true).ok()?;
-                found.images.into_iter().next()
-            })?;
-        let others = self.subfolders.len() - 1;
-        Some(vec![format!(
-            "images in folders, such as {image}, and {others} more folders"
-        )])
-    }
-
-    fn unknown(&self) -> Error {
-        let shown = self.subfolders.iter().chain(&self.names).take(6);
-        let mut found = shown.cloned().collect::<Vec<_>>().join(", ");
-        let more = (self.subfolders.len() + self.names.len()).saturating_sub(6);
-        if found.is_empty() {
-            found = "an empty folder".into();
-        } else if more > 0 {
-            found = format!("{found} and {more} more");
-        }
-        let image = (self.subfolders.iter()).find_map(|f| self.sample(f).into_iter().next());
-        if let Some(image) = image {
-            found = format!("{found}, with images like {image}");
-        }
-        let is_archive = |name: &&String| {
-            let kinds = [".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"];
-            kinds.iter().any(|kind| name.ends_with(kind))
-        };
-        let help = match self.names.iter().find(is_archive) {
-            Some(archive) => format!("unpack {archive}, and name the folder it made"),
-            None => "name the folder that directly holds them, or state the format".into(),
-        };
-        Error::invalid(
-            format!("data in {}", self.root.display()),
-            "the files of a known data set, or a folder of images for each class",
-            found,
-            help,
-        )
     }
 }
 

@@ -17,7 +17,7 @@ const MARKET: [&str; 3] = [
 
 #[test]
 fn every_layout_is_known_by_its_names() {
-    let layouts: [(&str, &[&str]); 26] = [
+    let layouts: [(&str, &[&str]); 32] = [
         ("manifest", &["manifest.csv", "a/1.png"]),
         ("idx", &["train-images-idx3-ubyte.gz"]),
         ("cifar10", &["data_batch_1.bin", "test_batch.bin"]),
@@ -56,6 +56,31 @@ fn every_layout_is_known_by_its_names() {
                 "bounding_box_test/x",
             ],
         ),
+        (
+            "cuhk03-labeled",
+            &[
+                "cuhk03_new_protocol_config_labeled.mat",
+                "cuhk03_new_protocol_config_detected.mat",
+                "images_labeled/1_001_1_01.png",
+            ],
+        ),
+        (
+            "cuhk03-detected",
+            &[
+                "cuhk03_new_protocol_config_detected.mat",
+                "images_detected/1_001_1_01.png",
+            ],
+        ),
+        ("cuhk03-labeled", &["cuhk03_release/cuhk-03.mat"]),
+        (
+            "cuhk03-labeled-classic",
+            &["testsets.mat", "images_labeled/1_001_1_01.png"],
+        ),
+        (
+            "cuhk03-detected-classic",
+            &["testsets.mat", "detected/1_001_1_01.png"],
+        ),
+        ("insightface", &["lfw.bin", "agedb_30.bin", "train.rec"]),
         (
             "veri776",
             &[
@@ -97,9 +122,8 @@ fn every_layout_is_known_by_its_names() {
     }
     let unnamed: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
     let known = layouts.map(|(name, _)| name);
-    // Tested below, as they need a folder of their name or are no folder; or never guessed, since
-    // the same files make another task.
-    let others = ["cuhk03-detected", "insightface", "speech-commands-12"];
+    // Never guessed, since the same files make another task.
+    let others = ["speech-commands-12"];
     let is_tested = |name: &&str| known.contains(name) || others.contains(name);
     assert!(unnamed.iter().all(is_tested), "a layout without a test");
 }

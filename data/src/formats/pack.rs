@@ -5,18 +5,36 @@
 //! `i`, and whether the pairs show one person each. A pickle is read as data: nothing of it is
 //! executed, and what it would have python construct is refused where it is not an array of bytes.
 
+use super::list;
 use crate::decode::{self, Picture};
 use crate::error::{Error, Result};
+use crate::files::{Frame, Unreadable};
+use crate::set::ImageSet;
+use engine::par;
 use serde_pickle::{DeOptions, Value};
 use std::fs::File;
 use std::io::{Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The largest pack, in bytes. The official ones have 60 to 110 MB.
 pub const LARGEST: u64 = 2 << 30;
 
 /// Folds of the protocol.
 const FOLDS: usize = 10;
+/// Images that are decoded at a time.
+const BLOCK: usize = 256;
+
+/// The packs that are published, by which a folder of them is known.
+const PUBLISHED: [&str; 8] = [
+    "agedb_30.bin",
+    "calfw.bin",
+    "cfp_ff.bin",
+    "cfp_fp.bin",
+    "cplfw.bin",
+    "lfw.bin",
+    "sllfw.bin",
+    "vgg2_fp.bin",
+];
 
 /// Pairs of encoded images.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +70,62 @@ impl Pack {
         }
     }
 
+    /// What tells an image from those of other pairs: `17`, or where the pair shows two people,
+    /// `17a` and `17b`. Who they are is not known; somebody may well be in several pairs.
+    pub fn label(&self, image: usize) -> String {
+        let pair = image / 2;
+        match (self.same[pair], image % 2) {
+            (true, _) => format!("{pair}"),
+            (false, 0) => format!("{pair}a"),
+            (false, _) => format!("{pair}b"),
+        }
+    }
+
+    /// Decodes everything into memory, `[height, width, channels]` each, on all threads. Returns
+    /// the images that can be read under their [`label`](Self::label)s, the number of each in the
+    /// pack, and why the others cannot be.
+    ///
+    /// # Errors
+    /// With [`Unreadable::Refuse`], the first one; [`Error::Invalid`] if the shape or the frame
+    /// makes no sense.
+    pub fn load(
+        &self,
+        shape: [usize; 3],
+        frame: Frame,
+        unreadable: Unreadable,
+    ) -> Result<(ImageSet, Vec<usize>, Vec<Error>)> {
+        frame.check(&self.name, shape)?;
+        let [height, width, channels] = shape;
+        let shown = |i: usize| {
+            let picture = self.decode(i, channels)?;
+            let part = frame.part(picture.area(), [height, width]);
+            Ok(picture.resized(part, [height, width]).into_pixels())
+        };
+        let (mut pixels, mut labels, mut classes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut numbers, mut bad) = (Vec::new(), Vec::new());
+        for start in (0..self.images.len()).step_by(BLOCK) {
+            let block = BLOCK.min(self.images.len() - start);
+            for (i, image) in (start..).zip(par::map(block, |i| shown(start + i))) {
+                match (image, unreadable) {
+                    (Ok(image), _) => pixels.extend(image),
+                    (Err(error), Unreadable::Refuse) => return Err(error),
+                    (Err(error), Unreadable::Skip) => {
+                        bad.push(error);
+                        continue;
+                    }
+                }
+                let label = self.label(i);
+                if classes.last() != Some(&label) {
+                    classes.push(label);
+                }
+                labels.push(classes.len() - 1);
+                numbers.push(i);
+            }
+        }
+        let set = ImageSet::new(self.name.as_str(), shape, pixels, labels, classes)?;
+        Ok((set, numbers, bad))
+    }
+
     /// Decodes an image with `channels` channels.
     ///
     /// # Errors
@@ -63,6 +137,55 @@ impl Pack {
         let name = format!("{}, image {image}", self.name);
         decode::read(Cursor::new(&self.images[image]), &name, channels)
     }
+}
+
+/// The packs that a path stands for: a file for itself, a folder for the files in it that end in
+/// `.bin`, by name.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be read; [`Error::Invalid`] if there is no such file in it.
+pub fn find(path: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let path = path.as_ref();
+    if !path.is_dir() {
+        return Ok(vec![path.to_path_buf()]);
+    }
+    let entries = list::entries(path, "")?.into_iter();
+    let packs = entries.filter(|(name, is_folder)| !is_folder && name.ends_with(".bin"));
+    let packs: Vec<PathBuf> = packs.map(|(name, _)| path.join(name)).collect();
+    match packs.is_empty() {
+        false => Ok(packs),
+        true => Err(Error::invalid(
+            format!("packs in {}", path.display()),
+            "files like lfw.bin",
+            "none",
+            "name the folder that directly holds them",
+        )),
+    }
+}
+
+/// Reads the pack that a path stands for: the file, or the only pack in the folder.
+///
+/// # Errors
+/// As [`find`] and [`read`]; [`Error::Invalid`] if there are several.
+pub fn read_only(path: impl AsRef<Path>) -> Result<Pack> {
+    let path = path.as_ref();
+    match find(path)?.as_slice() {
+        [pack] => read(pack),
+        several => {
+            let name = |pack: &PathBuf| pack.display().to_string();
+            Err(Error::invalid(
+                format!("packs in {}", path.display()),
+                "one",
+                several.iter().map(name).collect::<Vec<_>>().join(", "),
+                "name the file that is meant",
+            ))
+        }
+    }
+}
+
+/// Whether a file is one of those that are published, by its name.
+pub(super) fn is_published(name: &str) -> bool {
+    PUBLISHED.contains(&name)
 }
 
 /// Reads a pack. Images may be bytes, or numpy arrays of bytes; python 2 and 3 may have written
@@ -233,6 +356,64 @@ mod tests {
         assert_eq!(
             (pack.images, pack.same),
             (vec![image.clone(), image], vec![false])
+        );
+    }
+
+    #[test]
+    fn packs_are_loaded_in_one_shape_and_labelled_by_pair() {
+        let wide = |level: u8| {
+            let mut bytes = Cursor::new(Vec::new());
+            let halves = |x, _| Luma([if x < 2 { level } else { 255 }]);
+            let image = GrayImage::from_fn(4, 2, halves);
+            image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            bytes.into_inner()
+        };
+        let mut pack = Pack {
+            name: "pack".into(),
+            images: (0..600).map(|i| wide((i % 200) as u8)).collect(),
+            same: (0..300).map(|pair| pair % 2 == 0).collect(),
+        };
+        let shape = [2, 2, 1];
+        let load = |pack: &Pack, frame, how| pack.load(shape, frame, how);
+        let (set, numbers, bad) = load(&pack, Frame::Centre(1.0), Unreadable::Refuse).unwrap();
+        assert!(bad.is_empty() && numbers.iter().copied().eq(0..600));
+        assert_eq!(set.labels()[..7], [0, 0, 1, 2, 3, 3, 4]);
+        assert_eq!(set.classes()[..5], ["0", "1a", "1b", "2", "3a"]);
+        // The middle of number 301, beyond the first block, is half its level, half white.
+        assert_eq!(set.image(301), [101, 255, 101, 255]);
+        let (set, ..) = load(&pack, Frame::Centre(0.5), Unreadable::Refuse).unwrap();
+        assert_eq!(set.len(), 600);
+
+        pack.images[1] = vec![7];
+        let message = load(&pack, Frame::Stretch, Unreadable::Refuse)
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("pack, image 1"), "{message}");
+        let (set, numbers, bad) = load(&pack, Frame::Stretch, Unreadable::Skip).unwrap();
+        assert_eq!((set.len(), bad.len(), &numbers[..2]), (599, 1, &[0, 2][..]));
+        assert_eq!(set.labels()[..4], [0, 1, 2, 3]);
+        assert!(load(&pack, Frame::Centre(0.0), Unreadable::Skip).is_err());
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_packs() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let message = |result: Result<Pack>| result.unwrap_err().to_string();
+        assert!(message(read_only(folder)).contains("files like lfw.bin"));
+        let whole = pickled(&[png(1), png(2)], &[true], true);
+        for name in ["lfw.bin", "train.rec"] {
+            fs::write(folder.join(name), &whole).unwrap();
+        }
+        assert_eq!(read_only(folder).unwrap().len(), 1);
+        assert_eq!(read_only(folder.join("lfw.bin")).unwrap().len(), 1);
+        fs::write(folder.join("cfp_fp.bin"), &whole).unwrap();
+        let both = ["cfp_fp.bin", "lfw.bin"].map(|name| folder.join(name));
+        assert_eq!(find(folder).unwrap(), both);
+        let text = message(read_only(folder));
+        assert!(
+            text.contains("cfp_fp.bin") && text.contains("name the file"),
+            "{text}"
         );
     }
 

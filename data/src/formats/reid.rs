@@ -9,11 +9,10 @@
 //!
 //! The rule of all four is [`Rule::CrossCamera`](crate::metrics::retrieval::Rule::CrossCamera).
 //! CUHK03 is the new protocol of 767 training and 700 test identities, in the copy with
-//! Market-1501's folders or from its own files ([`cuhk03_protocol`]); the classic one is
-//! [`cuhk03_classic`]. [`vehicle_id`] has no cameras and a rule of its own.
+//! Market-1501's folders; its other forms are those of [`cuhk03`](super::cuhk03). [`vehicle_id`] has
+//! no cameras and a rule of its own.
 
 use super::list::{self, Scan};
-use super::mat::{self, Value};
 use crate::error::{Error, Result};
 use crate::manifest::{Count, Entry, Manifest, Split, Survey, stays_inside};
 use std::collections::BTreeSet;
@@ -233,7 +232,8 @@ impl Layout {
         (self.parse)(name).is_some()
     }
 
-    fn survey(&self, root: &Path, entries: Vec<Entry>, ignored: usize) -> Survey {
+    /// A list with the official table.
+    pub(super) fn survey(&self, root: &Path, entries: Vec<Entry>, ignored: usize) -> Survey {
         let count = |(what, official, found): &(&str, usize, Counted)| -> Count {
             list::count(what, *official, found(&entries))
         };
@@ -247,168 +247,6 @@ impl Layout {
             ignored,
         }
     }
-}
-
-/// Reads CUHK03's new protocol from its own files: images named like `1_001_1_01.png` in
-/// `root/folder`, and `config`, one of `cuhk03_new_protocol_config_labeled.mat` and
-/// `cuhk03_new_protocol_config_detected.mat`, which says who is on each and what it is for. The
-/// layout, [`CUHK03_LABELED`] or [`CUHK03_DETECTED`], gives the name and the official counts.
-/// Images in no part of the protocol are left out.
-///
-/// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is damaged;
-/// [`Error::Invalid`] if its lists do not fit each other.
-pub fn cuhk03_protocol(
-    layout: &Layout,
-    root: impl AsRef<Path>,
-    folder: &str,
-    config: impl AsRef<Path>,
-) -> Result<Survey> {
-    let config = config.as_ref();
-    let variables = mat::read(config)?;
-    let bad = |found: &str| {
-        Error::invalid(
-            format!("protocol in {}", config.display()),
-            "filelist, labels, camId, train_idx, query_idx and gallery_idx that fit each other",
-            found,
-            "use the file as its authors published it",
-        )
-    };
-    let Some(Value::Cells(names)) = variables.get("filelist") else {
-        return Err(bad("no list of files"));
-    };
-    let names: Option<Vec<&str>> = names.iter().map(Value::text).collect();
-    let names = names.filter(|names| names.iter().all(|n| stays_inside(n)));
-    let names = names.ok_or_else(|| bad("a file without a name"))?;
-    let whole = |name: &str| {
-        let list = variables.get(name).and_then(Value::whole);
-        list.ok_or_else(|| bad(&format!("no whole numbers {name}")))
-    };
-    let (labels, cameras) = (whole("labels")?, whole("camId")?);
-    if labels.len() != names.len() || cameras.len() != names.len() {
-        return Err(bad(&format!(
-            "{} files, {} labels, {} cameras",
-            names.len(),
-            labels.len(),
-            cameras.len()
-        )));
-    }
-    let mut entries = Vec::new();
-    for (role, part) in ["train_idx", "query_idx", "gallery_idx"]
-        .into_iter()
-        .enumerate()
-    {
-        for index in whole(part)? {
-            let i = index.checked_sub(1).filter(|&i| i < names.len());
-            let i = i.ok_or_else(|| bad(&format!("{index} in {part}")))?;
-            let camera = u32::try_from(cameras[i]).map_err(|_| bad("a camera above 2³²"))?;
-            let split = if role == 0 { Split::Train } else { Split::Test };
-            entries.push(Entry {
-                camera: Some(camera),
-                is_query: role == 1,
-                is_gallery: role == 2,
-                ..Entry::new(
-                    list::join(folder, names[i]),
-                    format!("{:04}", labels[i]),
-                    split,
-                )
-            });
-        }
-    }
-    Ok(layout.survey(root.as_ref(), entries, 0))
-}
-
-/// Reads CUHK03's classic protocol, of 20 splits into some 1,367 people for training and 100 for
-/// the test: images named like `1_001_1_01.png` (pair of cameras, person, view, number) in
-/// `root/folder`, and `testsets`, a `.mat` file of version 5 with the variable of that name. It
-/// comes out of the original `cuhk-03.mat`, which is HDF5, by MATLAB's
-/// `save('testsets.mat', 'testsets', '-v7')`.
-///
-/// Each split becomes a list in which the 100 people are queries and gallery at once, a camera is
-/// the view, and a label is like `1_001`. The rule is
-/// [`single_gallery_shot`](crate::metrics::retrieval::single_gallery_shot), averaged over the
-/// splits.
-///
-/// # Errors
-/// [`Error::Io`] if something cannot be read; [`Error::Format`] if the file is of another version
-/// or damaged; [`Error::Invalid`] for an image that is named differently, or a split that is not
-/// two columns of numbers, or names people of whom there is no image.
-pub fn cuhk03_classic(
-    root: impl AsRef<Path>,
-    folder: &str,
-    testsets: impl AsRef<Path>,
-) -> Result<Vec<Survey>> {
-    let (root, testsets) = (root.as_ref(), testsets.as_ref());
-    let bad = |found: &str| {
-        Error::invalid(
-            format!("splits in {}", testsets.display()),
-            "cells \"testsets\" of two columns: pair of cameras and person",
-            found,
-            "save the variable as MATLAB has it, with -v7",
-        )
-    };
-    let listing = list::images(root, folder, false)?;
-    let mut images = Vec::new();
-    for path in &listing.images {
-        let name = cuhk03_raw(list::basename(path));
-        images.push((
-            path,
-            name.ok_or_else(|| list::bad_name(path, "1_001_1_01.png"))?,
-        ));
-    }
-    let people: BTreeSet<[u32; 2]> = images.iter().map(|(_, (person, _))| *person).collect();
-    let mut variables = mat::read(testsets)?;
-    let Some(Value::Cells(splits)) = variables.remove("testsets") else {
-        return Err(bad("no such cells"));
-    };
-    let survey = |(number, split): (usize, &Value)| {
-        let numbers = split.whole().filter(|n| n.len().is_multiple_of(2));
-        let numbers = numbers.ok_or_else(|| bad(&format!("another shape in cell {number}")))?;
-        let (pairs, persons) = numbers.split_at(numbers.len() / 2);
-        let both = pairs.iter().zip(persons);
-        let test: BTreeSet<[u32; 2]> = both.map(|(&a, &b)| [a as u32, b as u32]).collect();
-        if let Some([pair, person]) = test.difference(&people).next() {
-            let found = format!(
-                "person {person} of pair {pair} in cell {number}, of whom there is no image"
-            );
-            return Err(bad(&found));
-        }
-        let entry = |(path, (person, view)): &(&String, ([u32; 2], u32))| {
-            let [pair, number] = person;
-            let is_test = test.contains(person);
-            let split = if is_test { Split::Test } else { Split::Train };
-            Entry {
-                camera: Some(*view),
-                is_query: is_test,
-                is_gallery: is_test,
-                ..Entry::new(*path, format!("{pair}_{number:03}"), split)
-            }
-        };
-        let entries: Vec<Entry> = images.iter().map(entry).collect();
-        Ok(Survey {
-            counts: vec![list::count("test people", 100, identities(&entries, query))],
-            manifest: Manifest {
-                name: format!("CUHK03, classic split {number}"),
-                root: root.into(),
-                entries,
-            },
-            ignored: listing.ignored,
-        })
-    };
-    (1..).zip(&splits).map(survey).collect()
-}
-
-/// `1_001_1_01`: person as pair of cameras and number, and view.
-fn cuhk03_raw(name: &str) -> Option<([u32; 2], u32)> {
-    let mut scan = Scan(name);
-    let pair = scan.number(1, 1).filter(|p| (1..=5).contains(p))?;
-    scan.literal("_")?;
-    let person = scan.number(3, 3)?;
-    scan.literal("_")?;
-    let view = scan.number(1, 1).filter(|v| (1..=2).contains(v))?;
-    scan.literal("_")?;
-    scan.digits(2, 2)?;
-    scan.0.starts_with('.').then_some(([pair, person], view))
 }
 
 /// Reads PKU VehicleID (H. Liu et al., "Deep Relative Distance Learning", CVPR 2016) with one of

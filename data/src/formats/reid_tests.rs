@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::formats::list::tests::{touch, write};
-use crate::formats::mat::tests::{file, numbers, text};
 use crate::metrics::retrieval::{Identities, Rule, Ties, evaluate_places};
 use crate::metrics::scores::Given;
 
@@ -109,112 +108,6 @@ fn every_layout_reads_its_own_names() {
         );
         assert_eq!(survey.counts[0].found, 1);
     }
-}
-
-#[test]
-fn cuhk03_from_its_own_protocol() {
-    let root = tempfile::tempdir().unwrap();
-    let config = root.path().join("config.mat");
-    let names = [
-        "1_001_1_01.png",
-        "1_001_2_06.png",
-        "2_003_1_02.png",
-        "2_003_2_07.png",
-    ];
-    let write = |train: &[f64], labels: &[f64]| {
-        let variables = [
-            ("filelist", Value::Cells(names.map(text).to_vec())),
-            ("labels", numbers(labels)),
-            ("camId", numbers(&[1.0, 2.0, 1.0, 2.0])),
-            ("train_idx", numbers(train)),
-            ("query_idx", numbers(&[3.0])),
-            ("gallery_idx", numbers(&[4.0])),
-        ];
-        std::fs::write(&config, file(&variables)).unwrap();
-    };
-    let read = || cuhk03_protocol(&CUHK03_DETECTED, root.path(), "images_detected", &config);
-    write(&[2.0], &[1.0, 1.0, 846.0, 846.0]);
-    let survey = read().unwrap();
-    let entries = &survey.manifest.entries;
-    assert_eq!(
-        (entries[0].path.as_str(), entries[0].label.as_str()),
-        ("images_detected/1_001_2_06.png", "0001")
-    );
-    assert_eq!((entries[0].camera, entries[1].camera), (Some(2), Some(1)));
-    assert!(entries[1].is_query && entries[2].is_gallery && entries.len() == 3);
-    assert_eq!(survey.counts[4], list::count("gallery images", 5_332, 1));
-    let test = survey.manifest.evaluation().unwrap();
-    assert_eq!(
-        (test.rule, test.ids),
-        (Rule::CrossCamera, vec![1, 846, 846])
-    );
-    write(&[5.0], &[1.0; 4]);
-    assert!(read().unwrap_err().to_string().contains("5 in train_idx"));
-    write(&[1.0], &[1.0; 3]);
-    assert!(
-        read()
-            .unwrap_err()
-            .to_string()
-            .contains("4 files, 3 labels")
-    );
-}
-
-#[test]
-fn cuhk03_in_its_classic_splits() {
-    let root = tempfile::tempdir().unwrap();
-    let root = root.path();
-    touch(
-        root,
-        &[
-            "images/1_001_1_01.png",
-            "images/1_001_2_06.png",
-            "images/1_002_1_01.png",
-            "images/5_001_1_01.png",
-            "images/5_001_2_06.png",
-        ],
-    );
-    let config = root.join("testsets.mat");
-    let read = |splits: &[&[f64]]| {
-        let cells = splits.iter().map(|s| numbers(s)).collect();
-        std::fs::write(&config, file(&[("testsets", Value::Cells(cells))])).unwrap();
-        cuhk03_classic(root, "images", &config)
-    };
-    // Columns: the pairs of cameras, then the people.
-    let splits = read(&[&[1.0, 1.0, 1.0, 2.0], &[5.0, 1.0]]).unwrap();
-    let test = |split: usize| {
-        let entries = splits[split].manifest.entries.iter();
-        let test = entries.filter(|e| e.is_query && e.is_gallery && e.split == Split::Test);
-        test.map(|e| (e.label.as_str(), e.camera.unwrap()))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(test(0), [("1_001", 1), ("1_001", 2), ("1_002", 1)]);
-    assert_eq!(test(1), [("5_001", 1), ("5_001", 2)]);
-    let train = splits[1].manifest.split(Split::Train);
-    assert_eq!((splits.len(), train.len()), (2, 3));
-    assert_eq!(splits[0].counts, [list::count("test people", 100, 2)]);
-    assert_eq!(
-        splits[0].manifest.evaluation().unwrap().rule,
-        Rule::CrossCamera
-    );
-    for (split, part) in [
-        (&[1.0, 1.0, 3.0][..], "another shape in cell 1"),
-        (&[1.5, 1.0], "another shape in cell 1"),
-        (&[2.0, 1.0], "person 1 of pair 2 in cell 1"),
-    ] {
-        let message = read(&[split]).unwrap_err().to_string();
-        assert!(
-            message.contains("testsets.mat") && message.contains(part),
-            "{message}"
-        );
-    }
-    std::fs::write(&config, file(&[("x", numbers(&[1.0]))])).unwrap();
-    let message = cuhk03_classic(root, "images", &config)
-        .unwrap_err()
-        .to_string();
-    assert!(message.contains("no such cells"), "{message}");
-    touch(root, &["images/6_001_1_01.png"]);
-    let message = read(&[&[5.0, 1.0]]).unwrap_err().to_string();
-    assert!(message.contains("6_001_1_01.png"), "{message}");
 }
 
 #[test]

@@ -30,12 +30,18 @@ impl Folds {
     }
 
     /// The standard error of the mean, as LFW asks for: the sample deviation (with n - 1) over
-    /// the square root of the number of folds. insightface prints the population deviation (with
-    /// n) instead, 3 times as large with ten folds.
+    /// the square root of the number of folds.
     pub fn standard_error(&self) -> f64 {
+        let n = self.accuracies.len() as f64;
+        self.deviation() / (n - 1.0).sqrt()
+    }
+
+    /// The population deviation of the folds (with n), which insightface prints behind the mean:
+    /// with ten folds 3 times the standard error.
+    pub fn deviation(&self) -> f64 {
         let (n, mean) = (self.accuracies.len() as f64, self.mean());
         let squares = self.accuracies.iter().map(|a| (a - mean).powi(2));
-        (squares.sum::<f64>() / (n - 1.0) / n).sqrt()
+        (squares.sum::<f64>() / n).sqrt()
     }
 }
 
@@ -156,6 +162,7 @@ mod tests {
             (0.02f64 / 3.0 / 4.0).sqrt(),
             epsilon = 1e-15
         );
+        assert_abs_diff_eq!(folds.deviation(), (0.02f64 / 4.0).sqrt(), epsilon = 1e-15);
     }
 
     #[test]
