@@ -8,14 +8,14 @@ use crate::config::{Config, ConfigError, Layers, RECIPES};
 use crate::dataset::Loaders;
 use crate::evaluation::{self, Evaluation};
 use crate::figures::{self, Figures};
+use crate::interrupt;
 use crate::pictures;
 use crate::progress::{Style, short};
 use crate::protocol::Protocol;
 use crate::run_dir::{Environment, RunDir};
-use crate::trainer::{INTERRUPT, Part, Trainer};
+use crate::trainer::{Part, Trainer};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Trains as the options say.
@@ -29,15 +29,8 @@ pub fn run(options: Train) -> Result<()> {
         }
         engine::par::set_threads(threads).map_err(|e| ConfigError(e.to_string()))?;
     }
-    // The first Ctrl-C ends the step and writes a checkpoint; the second ends the program.
-    ctrlc::set_handler(|| {
-        if INTERRUPT.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nfinishing this step, then writing a checkpoint (again: stop at once)");
-    })
-    .context("catching Ctrl-C")?;
-    let style = options.progress.unwrap_or_else(Style::fitting);
+    interrupt::catch()?;
+    let style = options.progress.unwrap_or_else(Style::fitting).possible();
     if let Some(path) = &options.resume {
         return resume(path, &options, style);
     }
@@ -305,7 +298,7 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
 }
 
 fn say(run: &mut RunDir, style: Style, line: &str) -> Result<()> {
-    if matches!(style, Style::Bar | Style::Plain) {
+    if style.tells() {
         eprintln!("{line}");
     }
     run.log(line)

@@ -18,7 +18,7 @@ use std::path::Path;
 
 impl One {
     fn announce(&self, number: usize, of: usize, what: &str) {
-        if matches!(self.style, Style::Bar | Style::Plain) {
+        if self.style.tells() {
             eprintln!("\n[{number}/{of}] {what}");
         }
     }
