@@ -123,6 +123,10 @@ impl Trainer {
             config,
         };
         trainer.ema = trainer.fresh_average();
+        if trainer.config.margin_warmup > 0.0 {
+            let steps = trainer.config.margin_warmup * trainer.steps() as f64;
+            trainer.criterion.warm_margins(steps.round() as u64)?;
+        }
         Ok(trainer)
     }
 

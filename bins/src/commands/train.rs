@@ -291,8 +291,14 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             .iter()
             .map(|note| format!("note    {note}")),
     );
+    if config.margin_warmup > 0.0 {
+        let share = 100.0 * config.margin_warmup;
+        lines.push(format!(
+            "margins rise from none over the first {share:.0} % of the steps"
+        ));
+    }
     let expected =
-        losses::expected_initial_loss(criterion.spec(), classes, trainer.net().embedding_dim)?;
+        losses::expected_initial_loss(&criterion.spec_at(0), classes, trainer.net().embedding_dim)?;
     lines.push(format!("first loss to expect: about {expected:.2}"));
     Ok(lines)
 }
