@@ -54,6 +54,10 @@ pub struct Config {
     pub save_minutes: f64,
     /// The loss, as `name:key=value,… + weight*name`; `all` for every one in `compare`.
     pub loss: String,
+    /// The part of the training, up to 1, over which the margins of the loss rise from none to their
+    /// values; 0 for full margins from the start.
+    #[serde(skip_serializing_if = "is_none")]
+    pub margin_warmup: f64,
     /// How the data is cut and judged; that of the format if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
@@ -80,6 +84,10 @@ const SAVE_MINUTES: f64 = 10.0;
 
 fn is_usual_save(minutes: &f64) -> bool {
     *minutes == SAVE_MINUTES
+}
+
+fn is_none(share: &f64) -> bool {
+    *share == 0.0
 }
 
 fn is_zero(steps: &u64) -> bool {
@@ -110,6 +118,7 @@ impl Default for Config {
             ema: 0.0,
             save_minutes: SAVE_MINUTES,
             loss: "so-softmax".into(),
+            margin_warmup: 0.0,
             protocol: None,
             init: None,
             data: Data::default(),
@@ -189,7 +198,8 @@ impl Layers {
                 Some(_) => self.0.extend(Layers::recipe(base)?.0),
                 None => {
                     let beside = path.parent().unwrap_or(Path::new(".")).join(base);
-                    self.add_file_below(&beside, above)?;
+                    let of_base = |e| ConfigError(format!("{}: its base: {e:#}", path.display()));
+                    self.add_file_below(&beside, above).map_err(of_base)?;
                 }
             }
         }
@@ -262,7 +272,8 @@ impl Layers {
         if let Sampler::Pk { p, k, .. } = config.sampler {
             config.batch = p.saturating_mul(k);
         }
-        config.validate()?;
+        let from = |e| ConfigError(format!("{e:#} (from {})", names.join(", ")));
+        config.validate().map_err(from)?;
         Ok(config)
     }
 }
@@ -351,6 +362,11 @@ impl Config {
             ),
             ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
             (self.save_minutes >= 0.0, "save_minutes", "at least 0"),
+            (
+                (0.0..=1.0).contains(&self.margin_warmup),
+                "margin_warmup",
+                "a share of the training, 0 to 1",
+            ),
         ];
         for (holds, key, wanted) in checks {
             if !holds {

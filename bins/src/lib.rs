@@ -13,6 +13,7 @@ pub mod evaluation;
 pub mod features;
 pub mod figures;
 pub mod html;
+pub mod interrupt;
 pub mod pictures;
 pub mod plot;
 pub mod progress;

@@ -1,7 +1,15 @@
 //! What long work shows while it goes on.
+//!
+//! Training reports its steps and epochs to a [`Progress`], which adds what the clock says and
+//! passes them on to a [`View`]: one for each [`Style`].
 
+mod dashboard;
+mod lines;
+pub mod terminal;
+
+use crate::protocol::Protocol;
+use crate::trainer::EpochRow;
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -11,6 +19,8 @@ use std::time::{Duration, Instant};
 pub enum Style {
     /// A moving bar, on a terminal.
     Bar,
+    /// The whole terminal: curves, figures and findings, live.
+    Dashboard,
     /// Plain lines, for log files.
     Plain,
     /// One JSON object per line on standard output, for machines.
@@ -28,6 +38,22 @@ impl Style {
             Style::Plain
         }
     }
+
+    /// The same, or plain lines and a sentence about it where there is no terminal to draw on.
+    pub fn possible(self) -> Self {
+        if self == Style::Dashboard && !std::io::stdout().is_terminal() {
+            eprintln!(
+                "note    no dashboard: standard output is not a terminal; plain lines instead"
+            );
+            return Style::Plain;
+        }
+        self
+    }
+
+    /// Whether people read along, so that what is decided is told on standard error.
+    pub fn tells(self) -> bool {
+        matches!(self, Style::Bar | Style::Dashboard | Style::Plain)
+    }
 }
 
 /// Where training is.
@@ -37,129 +63,118 @@ pub struct Step {
     pub epoch: u64,
     /// Epochs in all.
     pub epochs: u64,
+    /// Steps of this epoch that are done.
+    pub epoch_step: u64,
+    /// Steps of this epoch.
+    pub epoch_steps: u64,
     /// Steps done.
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
     /// Mean loss of the epoch so far.
     pub loss: f64,
+    /// Mean loss of this step.
+    pub step_loss: f64,
     /// Share of the epoch's images so far that the margin-free logits got right; `None` if the loss
     /// has no class weights.
     pub accuracy: Option<f64>,
 }
 
-/// Shows steps, and lines between them.
+/// How fast training goes, by the steps since it was started or resumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Speed {
+    /// Images, or recordings, per second.
+    pub per_second: f64,
+    /// How long the rest will take, evaluations not counted.
+    pub remaining: Duration,
+}
+
+/// What is trained.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// The folder of the run.
+    pub run: String,
+    /// The recipe it began with; empty if there is none.
+    pub recipe: String,
+    /// The loss.
+    pub loss: String,
+    /// What the examples are: `images`, `recordings`.
+    pub items: &'static str,
+    /// How they are judged.
+    pub protocol: Protocol,
+    /// Steps in all.
+    pub steps: u64,
+    /// Steps that are behind us.
+    pub done: u64,
+}
+
+/// One way to show how training goes. What it shows only for the moment goes when it is dropped.
+pub trait View {
+    /// A step is done.
+    fn step(&mut self, step: &Step, speed: &Speed);
+
+    /// An epoch is done and judged; `lines` say for readers what is in its row.
+    fn epoch(&mut self, row: &EpochRow, lines: &[String]);
+}
+
+/// Shows nothing.
+struct Silent;
+
+impl View for Silent {
+    fn step(&mut self, _: &Step, _: &Speed) {}
+    fn epoch(&mut self, _: &EpochRow, _: &[String]) {}
+}
+
+/// Shows how training goes.
 pub struct Progress {
-    style: Style,
-    bar: Option<ProgressBar>,
+    view: Box<dyn View>,
     started: Instant,
     /// Steps and images done since `started`: not those of the run that is resumed.
     steps: u64,
     images: u64,
-    items: &'static str,
-    last_line: Instant,
 }
 
-/// Plain and JSON progress is shown at most so often.
-const INTERVAL: Duration = Duration::from_secs(5);
-
 impl Progress {
-    /// Progress of `steps` steps over `items`, of which `done` are behind us.
-    pub fn new(style: Style, steps: u64, done: u64, items: &'static str) -> Self {
-        let bar = (style == Style::Bar).then(|| {
-            let bar =
-                ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(5));
-            let template = "{bar:28.cyan/blue} {msg}";
-            let look = ProgressStyle::with_template(template).expect("a valid template");
-            bar.set_style(look.progress_chars("━━╌"));
-            bar.set_position(done);
-            bar
-        });
-        let now = Instant::now();
+    /// Progress of a training of which `earlier` epochs are done.
+    pub fn new(style: Style, training: Training, earlier: &[EpochRow]) -> Self {
+        let view: Box<dyn View> = match style {
+            Style::Bar => Box::new(lines::Bar::new(&training)),
+            Style::Plain => Box::new(lines::Plain::new(&training)),
+            Style::Json => Box::new(lines::Json::default()),
+            Style::None => Box::new(Silent),
+            Style::Dashboard => match dashboard::Dashboard::open(training.clone(), earlier) {
+                Ok(dashboard) => Box::new(dashboard),
+                Err(e) => {
+                    eprintln!("note    no dashboard: {e}; plain lines instead");
+                    Box::new(lines::Plain::new(&training))
+                }
+            },
+        };
         Progress {
-            style,
-            bar,
-            started: now,
+            view,
+            started: Instant::now(),
             steps: 0,
             images: 0,
-            items,
-            last_line: now,
         }
-    }
-
-    /// Images per second so far.
-    pub fn speed(&self) -> f64 {
-        self.images as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
-    }
-
-    /// How long the rest will take, going by the steps so far.
-    fn remaining(&self, step: &Step) -> Duration {
-        let per_step = self.started.elapsed().as_secs_f64() / self.steps.max(1) as f64;
-        // A run that is continued with larger batches may be past its new number of steps.
-        let left = step.steps.saturating_sub(step.step);
-        Duration::from_secs_f64(per_step * left as f64)
     }
 
     /// A step over `images` images is done.
     pub fn step(&mut self, step: Step, images: usize) {
         self.steps += 1;
         self.images += images as u64;
-        let (remaining, speed) = (self.remaining(&step), self.speed());
-        let accuracy = step.accuracy.map_or(String::new(), |accuracy| {
-            format!("accuracy {:.2} %  ", 100.0 * accuracy)
-        });
-        let line = format!(
-            "epoch {}/{}  loss {:.4}  {accuracy}{:.0} {}/s  {} left",
-            step.epoch,
-            step.epochs,
-            step.loss,
-            speed,
-            self.items,
-            short(remaining)
-        );
-        let is_due = self.last_line.elapsed() >= INTERVAL;
-        match self.style {
-            Style::Bar => {
-                if let Some(bar) = &self.bar {
-                    bar.set_position(step.step);
-                    bar.set_message(line);
-                }
-            }
-            Style::Plain if is_due => eprintln!("{line}"),
-            Style::Json if is_due => {
-                let remaining = remaining.as_secs_f64();
-                let figures =
-                    serde_json::json!({ "images_per_second": speed, "remaining_s": remaining });
-                println!("{}", serde_json::json!({ "step": step, "speed": figures }));
-            }
-            _ => return,
-        }
-        if is_due {
-            self.last_line = Instant::now();
-        }
+        let elapsed = self.started.elapsed().as_secs_f64();
+        // A run that is continued with larger batches may be past its new number of steps.
+        let left = step.steps.saturating_sub(step.step);
+        let speed = Speed {
+            per_second: self.images as f64 / elapsed.max(1e-9),
+            remaining: Duration::from_secs_f64(elapsed / self.steps as f64 * left as f64),
+        };
+        self.view.step(&step, &speed);
     }
 
-    /// A line that stays, such as the figures of an epoch.
-    pub fn line(&self, text: &str) {
-        match (&self.bar, self.style) {
-            (Some(bar), _) => bar.suspend(|| eprintln!("{text}")),
-            (_, Style::Plain) => eprintln!("{text}"),
-            _ => {}
-        }
-    }
-
-    /// A JSON object, where progress is shown as JSON.
-    pub fn json(&self, value: &serde_json::Value) {
-        if self.style == Style::Json {
-            println!("{value}");
-        }
-    }
-
-    /// Removes the bar.
-    pub fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+    /// An epoch is done and judged; `lines` say for readers what is in its row.
+    pub fn epoch(&mut self, row: &EpochRow, lines: &[String]) {
+        self.view.epoch(row, lines);
     }
 }
 

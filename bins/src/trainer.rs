@@ -6,6 +6,7 @@ mod pace;
 mod row;
 mod state;
 
+pub use crate::interrupt::INTERRUPT;
 pub use divergence::Diverged;
 pub use health::{Finding, Health, Term};
 pub use pace::{Pace, Rehearsal};
@@ -15,7 +16,8 @@ use crate::calibration::Calibration;
 use crate::config::{Config, ConfigError};
 use crate::dataset::Loaders;
 use crate::evaluation::{self, Evaluation, class_weights};
-use crate::progress::{Progress, Step, Style};
+use crate::interrupt;
+use crate::progress::{Progress, Step, Style, Training};
 use crate::protocol::Effort;
 use crate::run_dir::RunDir;
 use crate::tensorboard::EventFile;
@@ -29,16 +31,12 @@ use health::Sample;
 use losses::{Criterion, Spec};
 use nn::{Backbone, Ema, Features, Optimizer, Pass, Scope};
 use state::Place;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 /// Training was interrupted and can be continued: exit code 130.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Interrupted(String);
-
-/// Set by Ctrl-C; the loop looks at it after every step.
-pub static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// A network in training.
 pub struct Trainer {
@@ -125,6 +123,10 @@ impl Trainer {
             config,
         };
         trainer.ema = trainer.fresh_average();
+        if trainer.config.margin_warmup > 0.0 {
+            let steps = trainer.config.margin_warmup * trainer.steps() as f64;
+            trainer.criterion.warm_margins(steps.round() as u64)?;
+        }
         Ok(trainer)
     }
 
@@ -204,8 +206,8 @@ impl Trainer {
     /// # Errors
     /// [`Diverged`], [`Interrupted`], or if data cannot be read or files not written.
     pub fn train(&mut self, run: &mut RunDir, style: Style) -> Result<Vec<EpochRow>> {
-        let (steps, epochs) = (self.steps(), self.epochs());
-        let mut progress = Progress::new(style, steps, self.place.step, self.loaders.items());
+        let epochs = self.epochs();
+        let mut progress = Progress::new(style, self.shown(run), &self.rows);
         let mut events = EventFile::create(run.path(), self.place.step)?;
         while self.place.epoch < epochs {
             let (row, is_best) = self.epoch(run, &mut progress, &mut events)?;
@@ -215,19 +217,28 @@ impl Trainer {
                     .iter()
                     .map(|finding| format!("warning: {finding}")),
             );
-            for line in &lines {
-                progress.line(line);
-                run.log(line)?;
-            }
-            progress.json(&serde_json::json!({ "epoch": row }));
+            progress.epoch(&row, &lines);
+            lines.iter().try_for_each(|line| run.log(line))?;
             run.event("epoch", &row)?;
             events.scalars(row.step, &row.scalars())?;
             self.rows.push(row);
             run.write("metrics.csv", EpochRow::table(&self.rows).as_bytes())?;
             self.save(run, is_best)?;
         }
-        progress.finish();
         Ok(self.rows.clone())
+    }
+
+    /// What those who watch should know of the training.
+    fn shown(&self, run: &RunDir) -> Training {
+        Training {
+            run: run.path().display().to_string(),
+            recipe: self.config.recipe.clone(),
+            loss: self.criterion.spec().to_string(),
+            items: self.loaders.items(),
+            protocol: self.loaders.protocol,
+            steps: self.steps(),
+            done: self.place.step,
+        }
     }
 
     /// One epoch, or the rest of one.
@@ -248,7 +259,6 @@ impl Trainer {
             let lr = self.lr(self.place.step);
             let loss_before = self.place.sums.loss;
             if let Err(problem) = self.step(&batch, lr)? {
-                progress.finish();
                 return Err(self.post_mortem(problem, &batch, lr, run)?.into());
             }
             self.place.batch = batches.position();
@@ -259,14 +269,16 @@ impl Trainer {
             let step = Step {
                 epoch: epoch + 1,
                 epochs,
+                epoch_step: self.place.batch as u64,
+                epoch_steps: end as u64,
                 step: self.place.step,
                 steps: total,
                 loss: sums.loss / sums.images as f64,
+                step_loss: loss,
                 accuracy,
             };
             progress.step(step, batch.len());
             if let Some(reason) = self.reason_to_stop() {
-                progress.finish();
                 self.save(run, false)?;
                 run.log(&format!("{reason} after step {}", self.place.step))?;
                 return Err(Interrupted(format!(
@@ -322,7 +334,7 @@ impl Trainer {
         // After the last step there is nothing to stop.
         let late = self.deadline.is_some_and(|at| Instant::now() >= at);
         let late = late && self.place.step < self.steps();
-        match INTERRUPT.load(Ordering::Relaxed) {
+        match interrupt::is_requested() {
             true => Some("interrupted"),
             false => late.then_some("time is up"),
         }

@@ -210,7 +210,8 @@ impl Trained {
                 path.display()
             )));
         }
-        let mut trained = Self::blank(description)?;
+        let of_file = || path.display().to_string();
+        let mut trained = Self::blank(description).with_context(of_file)?;
         file.load_into(&mut trained.params)?;
         Ok(trained)
     }

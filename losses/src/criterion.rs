@@ -34,6 +34,8 @@ pub struct Criterion<T: Float> {
     owned: Vec<(&'static str, Handle)>,
     classes: usize,
     step: u64,
+    /// Steps in which margins rise.
+    warm_up: u64,
 }
 
 /// Where an owned tensor is.
@@ -155,6 +157,7 @@ impl<T: Float> Criterion<T> {
             owned,
             classes,
             step: 0,
+            warm_up: 0,
         })
     }
 
@@ -168,9 +171,37 @@ impl<T: Float> Criterion<T> {
         &self.notes
     }
 
-    /// Sets the training step, counted from 0, for losses that change with time (the annealing of
-    /// `sphereface` and `l-softmax`). To be called before the forward pass of each step.
+    /// Lets all margins rise from none, in step 0, to their values, in step `steps`, along a straight
+    /// line. To be called before the first step.
+    ///
+    /// # Errors
+    /// [`Error::NoMargin`].
+    pub fn warm_margins(&mut self, steps: u64) -> Result<()> {
+        if !self.spec.has_margins() {
+            return Err(Error::NoMargin {
+                spec: self.spec.to_string(),
+            });
+        }
+        self.warm_up = steps;
+        self.losses = build(&self.spec_at(self.step));
+        Ok(())
+    }
+
+    /// The spec of a step, counted from 0: with smaller margins while they rise.
+    pub fn spec_at(&self, step: u64) -> Spec {
+        match step < self.warm_up {
+            true => (self.spec.clone()).with_margins(step as f64 / self.warm_up as f64),
+            false => self.spec.clone(),
+        }
+    }
+
+    /// Sets the training step, counted from 0, for losses that change with time: the annealing of
+    /// `sphereface` and `l-softmax`, and margins that [rise](Criterion::warm_margins). To be called
+    /// before the forward pass of each step.
     pub fn set_step(&mut self, step: u64) {
+        if step.min(self.warm_up) != self.step.min(self.warm_up) {
+            self.losses = build(&self.spec_at(step));
+        }
         self.step = step;
     }
 

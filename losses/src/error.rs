@@ -64,6 +64,18 @@ pub enum Error {
         reason: String,
     },
 
+    /// Margins shall rise, and there is none.
+    #[error(
+        "`{spec}` has no margin that could rise during a warm-up\n  \
+         losses with one are, for example, arcface, cosface, combined and so-softmax; sphereface and \
+         l-softmax anneal theirs by themselves (`base`, `gamma`, `power`, `lambda_min`), and the margin \
+         of a loss of pairs has no value at which it asks for nothing"
+    )]
+    NoMargin {
+        /// The losses.
+        spec: String,
+    },
+
     /// A classifier over fewer than two classes.
     #[error("a loss over {classes} class(es): at least two are needed to tell them apart")]
     TooFewClasses {

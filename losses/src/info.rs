@@ -138,6 +138,8 @@ pub struct Parameter {
     pub auto: Option<AutoRule>,
     /// What it keeps the classes apart by, if it is such a margin.
     pub separation: Option<fn(&Values) -> Separation>,
+    /// The value at which it keeps nothing apart, if it is a margin: where a warm-up begins.
+    pub no_margin: Option<fn(&Values) -> f64>,
 }
 
 /// What a margin is added to or subtracted from.
@@ -300,6 +302,7 @@ impl Parameter {
             default: Value::Number(default),
             auto: None,
             separation: None,
+            no_margin: None,
         }
     }
 
@@ -338,6 +341,7 @@ impl Parameter {
             default: Value::Flag(false),
             auto: None,
             separation: None,
+            no_margin: None,
         }
     }
 
@@ -354,6 +358,7 @@ impl Parameter {
             default: Value::Word(words[0]),
             auto: None,
             separation: None,
+            no_margin: None,
         }
     }
 
@@ -365,10 +370,18 @@ impl Parameter {
         }
     }
 
-    /// The same parameter as a margin between classes.
+    /// The same parameter as a margin between classes, of which 0 is none.
     pub const fn separating(self, by: fn(&Values) -> Separation) -> Self {
         Parameter {
             separation: Some(by),
+            ..self.warming_from(|_| 0.0)
+        }
+    }
+
+    /// The same parameter as one that makes the loss harder the farther it is from this value.
+    pub const fn warming_from(self, no_margin: fn(&Values) -> f64) -> Self {
+        Parameter {
+            no_margin: Some(no_margin),
             ..self
         }
     }

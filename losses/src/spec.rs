@@ -69,6 +69,27 @@ impl Spec {
         self
     }
 
+    /// Whether a loss of the sum has a margin that [`with_margins`](Spec::with_margins) moves.
+    pub fn has_margins(&self) -> bool {
+        self.terms
+            .iter()
+            .any(|term| term.margins().next().is_some())
+    }
+
+    /// The same spec with the margins of all losses at `share` of the way from none, at 0, to their
+    /// values, at 1. What is left to `auto` stays so.
+    pub fn with_margins(mut self, share: f64) -> Self {
+        for term in &mut self.terms {
+            let margins: Vec<_> = term.margins().collect();
+            for (parameter, none, value) in margins {
+                let moved = Value::Number(none + share * (value - none));
+                term.given.retain(|(p, _)| p.key != parameter.key);
+                term.given.push((parameter, moved));
+            }
+        }
+        self
+    }
+
     /// Replaces every `auto` by a number for this many classes and dimensions of the embedding.
     /// The notes say what was chosen and why, and what will not work.
     ///
@@ -212,6 +233,16 @@ impl FromStr for Term {
 }
 
 impl Term {
+    /// Its margins, as far as there are any: each with the value at which it is none, and its own.
+    fn margins(&self) -> impl Iterator<Item = (&'static Parameter, f64, f64)> + use<> {
+        let values = self.values();
+        self.info.parameters.iter().filter_map(move |parameter| {
+            let (none, value) = (parameter.no_margin?, values.given(parameter.key)?);
+            let none = none(&values);
+            (none != value).then_some((parameter, none, value))
+        })
+    }
+
     fn set(&mut self, key: &str, value: &str) -> Result<()> {
         if key == "preset" && !self.info.presets.is_empty() {
             let found = self.info.presets.iter().find(|p| p.name == value);

@@ -77,7 +77,12 @@
       const image = getComputedStyle(picture).backgroundImage;
       expect(image.startsWith('url("data:image/') && size(picture).width > 20, "a picture is empty");
     }
-    return all.length;
+    // The pages of `search --html` have theirs as images.
+    for (const image of document.images) {
+      const there = image.complete && image.naturalWidth > 0;
+      expect(there && size(image).width > 4, "a picture is empty");
+    }
+    return all.length + document.images.length;
   };
 
   addEventListener("load", () => setTimeout(() => {

@@ -176,3 +176,20 @@ fn a_damaged_state_falls_back_to_the_one_before_it() {
     trainer.train(&mut run, Style::None).unwrap();
     assert_same_end(&whole, &hurt);
 }
+
+/// The margin of a step follows from its number alone.
+#[test]
+fn margins_that_rise_resume_too() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
+    let config = config(&["loss=cosface:s=16,m=0.5", "margin_warmup=1", "epochs=1"]);
+    let (mut run, mut trainer) = start(&whole, &config);
+    let margin = |step| trainer.criterion().spec_at(step).to_string();
+    let margins = [0, 1, 2, 3, 4].map(margin);
+    let expected = ["0", "0.125", "0.25", "0.375", "0.5"].map(|m| format!("cosface:s=16,m={m}"));
+    assert_eq!(margins, expected);
+    trainer.train(&mut run, Style::None).unwrap();
+    train_in_pieces(&pieces, &config);
+    assert_same_end(&whole, &pieces);
+}

@@ -18,6 +18,7 @@ Examples:
   hypersphere train market1501 --data Market-1501-v15.09.15/ --pk 16x4
   hypersphere train my_photos/                     any folder: a class in each of its folders
   hypersphere train mnist-2d                       the papers' toy figure, as SVG
+  hypersphere train mnist --progress dashboard     curves, figures and findings, live
   hypersphere train mnist --max-time 10m           the schedule ends within ten minutes
   hypersphere train mnist --repeat 5               five seeds: mean and deviation
   hypersphere train esc10 --data ESC-50/ --fold all    cross-validation

@@ -1,5 +1,7 @@
 //! `hypersphere doctor`: what is wrong with a run or with data, and what to do about it.
 
+mod inside;
+
 use crate::cli::data::{Bad, Data, Inspect};
 use crate::cli::doctor::Doctor;
 use crate::config::{Config, ConfigError};
@@ -98,6 +100,7 @@ fn examine(run: &Path) -> Result<Vec<Remark>> {
     }));
     found.extend(settings(run, &config, &rows));
     found.extend(speed(&rows));
+    found.extend(inside::look(run, &config));
     if found.iter().all(|r| r.level == Level::Good) && !rows.is_empty() {
         let what = format!(
             "{} epochs without collapse, divergence or dead terms",

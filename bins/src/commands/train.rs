@@ -8,14 +8,14 @@ use crate::config::{Config, ConfigError, Layers, RECIPES};
 use crate::dataset::Loaders;
 use crate::evaluation::{self, Evaluation};
 use crate::figures::{self, Figures};
+use crate::interrupt;
 use crate::pictures;
 use crate::progress::{Style, short};
 use crate::protocol::Protocol;
 use crate::run_dir::{Environment, RunDir};
-use crate::trainer::{INTERRUPT, Part, Trainer};
+use crate::trainer::{Part, Trainer};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Trains as the options say.
@@ -29,15 +29,8 @@ pub fn run(options: Train) -> Result<()> {
         }
         engine::par::set_threads(threads).map_err(|e| ConfigError(e.to_string()))?;
     }
-    // The first Ctrl-C ends the step and writes a checkpoint; the second ends the program.
-    ctrlc::set_handler(|| {
-        if INTERRUPT.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nfinishing this step, then writing a checkpoint (again: stop at once)");
-    })
-    .context("catching Ctrl-C")?;
-    let style = options.progress.unwrap_or_else(Style::fitting);
+    interrupt::catch()?;
+    let style = options.progress.unwrap_or_else(Style::fitting).possible();
     let one = One {
         max_time: options.max_time,
         dry_run: options.dry_run,
@@ -341,14 +334,20 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             .iter()
             .map(|note| format!("note    {note}")),
     );
+    if config.margin_warmup > 0.0 {
+        let share = 100.0 * config.margin_warmup;
+        lines.push(format!(
+            "margins rise from none over the first {share:.0} % of the steps"
+        ));
+    }
     let expected =
-        losses::expected_initial_loss(criterion.spec(), classes, trainer.net().embedding_dim)?;
+        losses::expected_initial_loss(&criterion.spec_at(0), classes, trainer.net().embedding_dim)?;
     lines.push(format!("first loss to expect: about {expected:.2}"));
     Ok(lines)
 }
 
 fn say(run: &mut RunDir, style: Style, line: &str) -> Result<()> {
-    if matches!(style, Style::Bar | Style::Plain) {
+    if style.tells() {
         eprintln!("{line}");
     }
     run.log(line)

@@ -202,7 +202,7 @@ impl Series {
             let mut all = Found::none(group);
             for member in &group.members {
                 number += 1;
-                if matches!(one.style, Style::Bar | Style::Plain) {
+                if one.style.tells() {
                     let seed = member.name.replace('-', " ");
                     eprintln!("\n[{number}/{total}] {} {seed}", member.config.loss);
                 }

@@ -1,6 +1,8 @@
 //! Runs side by side: their figures, where their configurations differ, means over seeds, and
 //! whether a difference is more than luck.
 
+mod ladder;
+
 use super::curves::{Panel, draw, scaled, shown_title};
 use super::finished::Finished;
 use super::page::{Page, paragraph, table};
@@ -109,8 +111,9 @@ impl Comparison {
     }
 
     /// The parts that are text; what has nothing to show has no rows.
-    fn parts(&self) -> [Part; 3] {
+    fn parts(&self) -> [Part; 4] {
         let (groups, verdicts) = self.seeds();
+        let (rungs, warnings) = self.ladder();
         let part = |id, heading, rows, remarks| Part {
             id,
             heading,
@@ -120,6 +123,7 @@ impl Comparison {
         [
             part("runs", "Runs", self.table(), self.remarks()),
             part("differences", "Differences", self.differences(), Vec::new()),
+            part("ladder", "Trick ladder", rungs, warnings),
             part("seeds", "Over seeds", groups, verdicts),
         ]
     }
@@ -244,6 +248,68 @@ impl Comparison {
         std::iter::once(head.collect())
             .chain(keys.iter().map(row))
             .collect()
+    }
+
+    /// What each change is worth, where each group makes one more than the one before; empty where
+    /// groups do not nest like that.
+    fn ladder(&self) -> (Vec<Vec<String>>, Vec<String>) {
+        let configs = self.groups.iter().filter_map(|group| {
+            let run = *group.members.values().next()?;
+            Some(unseeded(&self.runs[run].config))
+        });
+        let rungs = ladder::ladder(&configs.collect::<Vec<_>>());
+        let (Some(rungs), Some(key)) = (rungs, self.keys().first().copied()) else {
+            return (Vec::new(), Vec::new());
+        };
+        let (factor, unit) = match figures::is_percent(key) {
+            true => (100.0, ", in percentage points"),
+            false => (1.0, ""),
+        };
+        let title = shown_title(key);
+        let mut rows = vec![
+            ["step", "n", &title, "gain", "gain in all"]
+                .map(String::from)
+                .to_vec(),
+        ];
+        let means: Vec<f64> = rungs
+            .iter()
+            .map(|rung| mean(&self.values(&self.groups[rung.place], key)))
+            .collect();
+        for (i, rung) in rungs.iter().enumerate() {
+            let group = &self.groups[rung.place];
+            let values = self.values(group, key);
+            let step = match rung.change.as_str() {
+                "" => format!(
+                    "from {}",
+                    self.names[group.members.values().next().copied().unwrap_or(0)]
+                ),
+                change => change.to_string(),
+            };
+            let gain = |from: Option<&f64>| {
+                let gain = from
+                    .map(|from| factor * (means[i] - from))
+                    .filter(|g| g.is_finite());
+                gain.map_or(NONE.into(), |gain| format!("{gain:+.2}"))
+            };
+            let before = i.checked_sub(1).and_then(|i| means.get(i));
+            rows.push(vec![
+                step,
+                values.len().to_string(),
+                spread(key, &values),
+                gain(before),
+                gain(before.and(means.first())),
+            ]);
+        }
+        let mut remarks = vec![format!(
+            "Gains over the row above and over the first{unit}."
+        )];
+        if rungs
+            .iter()
+            .any(|rung| self.groups[rung.place].members.len() < 3)
+        {
+            remarks.push("With fewer than three seeds a row, small gains are chance.".into());
+        }
+        (rows, remarks)
     }
 
     /// Means over seeds, and each group against the first; empty if no two runs differ by their
@@ -426,15 +492,19 @@ fn spread(key: &str, values: &[f64]) -> String {
     }
 }
 
-/// Runs whose configurations are equal but for the seed, in the order of their first runs.
-fn grouped(runs: &[Finished]) -> Vec<Group> {
-    let alike = |config: &Config| Config {
+/// The configuration that runs have in common which differ in their seed alone.
+fn unseeded(config: &Config) -> Config {
+    Config {
         seed: 0,
         ..config.clone()
-    };
+    }
+}
+
+/// Runs whose configurations are equal but for the seed, in the order of their first runs.
+fn grouped(runs: &[Finished]) -> Vec<Group> {
     let mut found: Vec<(Config, Vec<usize>)> = Vec::new();
     for (i, run) in runs.iter().enumerate() {
-        let config = alike(&run.config);
+        let config = unseeded(&run.config);
         match found.iter_mut().find(|(other, _)| *other == config) {
             Some((_, members)) => members.push(i),
             None => found.push((config, vec![i])),

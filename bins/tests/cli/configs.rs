@@ -96,3 +96,43 @@ fn shells_and_readers_are_told_every_command() {
     assert!(train.contains("max\\-time"), "{train}");
     assert!(folder.path().join("man1/hypersphere-loss-plot.1").is_file());
 }
+
+#[test]
+fn margins_rise_only_where_there_are_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let dry = |loss: &'static str, share: &'static str| {
+        [
+            "train",
+            "mnist",
+            "--dry-run",
+            "--loss",
+            loss,
+            "--set",
+            share,
+        ]
+    };
+    let text = succeed(
+        folder.path(),
+        &dry("arcface:s=64,m=0.5", "margin_warmup=0.1"),
+    );
+    assert!(
+        text.contains("margins rise from none over the first 10 %"),
+        "{text}"
+    );
+    // Without its margin it begins near ln 10 and a few for the scale, not above 30.
+    let expected = text
+        .split("about ")
+        .nth(1)
+        .and_then(|rest| rest.split_whitespace().next());
+    let expected: f64 = expected.unwrap().parse().unwrap();
+    assert!((2.0..20.0).contains(&expected), "{text}");
+    let parts = ["`softmax` has no margin", "arcface", "anneal"];
+    fail(
+        folder.path(),
+        &dry("softmax", "margin_warmup=0.1"),
+        2,
+        &parts,
+    );
+    let parts = ["`margin_warmup` must be a share", "margin_warmup=2"];
+    fail(folder.path(), &dry("arcface", "margin_warmup=2"), 2, &parts);
+}

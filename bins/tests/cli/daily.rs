@@ -339,6 +339,36 @@ fn every_fold_is_tested_on_in_turn() {
     );
 }
 
+/// As if 255 had been taken for 1 when mean and deviation were measured.
+#[test]
+fn the_doctor_finds_preprocessing_of_other_images_and_data_that_has_gone() {
+    let folder = workplace();
+    let wrong = [
+        "--epochs",
+        "1",
+        "--set",
+        "data.mean=[33.3]",
+        "--set",
+        "data.std=[78.6]",
+    ];
+    succeed(folder.path(), &train("run", &wrong));
+    let outcome = run(folder.path(), &["doctor", "run"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    for part in [
+        "problem  the preprocessing is not that of the images",
+        "-0.42",
+        "leave `data.mean`",
+    ] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.stdout);
+    }
+    std::fs::remove_dir_all(folder.path().join("digits")).unwrap();
+    let text = run(folder.path(), &["doctor", "run"]).stdout;
+    assert!(
+        text.contains("hint     what the network sees could not be looked at"),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_doctor_finds_what_was_damaged_and_what_is_unfinished() {
     let folder = workplace();
@@ -350,6 +380,10 @@ fn the_doctor_finds_what_was_damaged_and_what_is_unfinished() {
         "{text}"
     );
     assert!(!text.contains("problem"), "{text}");
+    assert!(
+        text.contains("200 test examples fit the preprocessing"),
+        "{text}"
+    );
 
     let weights = folder.path().join("run/ckpt/best.safetensors");
     let mut bytes = std::fs::read(&weights).unwrap();

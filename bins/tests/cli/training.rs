@@ -163,6 +163,18 @@ fn progress_as_json_is_json_and_silence_is_silent() {
 }
 
 #[test]
+fn without_a_terminal_a_dashboard_is_plain_lines_and_a_sentence_why() {
+    let folder = workplace();
+    let command = train("run", &["--epochs", "1", "--progress", "dashboard"]);
+    let outcome = run(folder.path(), &command);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+    assert!(!outcome.stdout.contains('\u{1b}') && outcome.stdout.lines().count() == 1);
+    for part in ["standard output is not a terminal", "epoch 1/1: loss "] {
+        assert!(outcome.stderr.contains(part), "{part}: {}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_run_without_validation_ends_well() {
     let folder = workplace();
     let nothing_held_out = ["--epochs", "1", "--set", "data.validation=0"];

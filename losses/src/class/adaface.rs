@@ -97,7 +97,7 @@ impl Loss for AdaFace {
                   no gradient flows through z",
         parameters: &[
             scale(64.0, cosine_scale),
-            Parameter::number("m", 0.4, Range::below(0.0, 1.0), "margin"),
+            Parameter::number("m", 0.4, Range::below(0.0, 1.0), "margin").warming_from(|_| 0.0),
             Parameter::number("h", 0.333, Range::above(0.0), "how widely qualities spread"),
             Parameter::number(
                 "rate",

@@ -58,7 +58,9 @@ pub(crate) const RELAXATION: Parameter = Parameter::number(
     0.25,
     Range::open(0.0, 1.0),
     "relaxation: similarities shall exceed 1 - m within a class and stay below m between",
-);
+)
+// As SO-softmax with equal scales.
+.warming_from(|_| 0.5);
 
 /// Circle loss at class level.
 #[derive(Debug)]

@@ -98,19 +98,22 @@ impl Loss for CombinedLoss {
                 1.0,
                 Range::closed(0.5, 10.0),
                 "factor on the target's angle",
-            ),
+            )
+            .warming_from(|_| 1.0),
             Parameter::angle(
                 "m2",
                 0.3,
                 Range::closed(0.0, FRAC_PI_2),
                 "margin, added to the target's angle",
-            ),
+            )
+            .warming_from(|_| 0.0),
             Parameter::number(
                 "m3",
                 0.2,
                 Range::below(0.0, 2.0),
                 "margin, subtracted from the target's cosine",
-            ),
+            )
+            .warming_from(|_| 0.0),
             HEAD_LR_MULT,
         ],
         presets: &[

@@ -1,7 +1,8 @@
 //! CS-softmax: a positive and a negative similarity with factors of their own; four readings of it.
 
+use super::cosface::CosFace;
+use super::so_softmax::{SoMargin, slack_without_margin};
 use super::{HEAD_LR_MULT, cosine_margin, cosine_scale, scale};
-use super::{cosface::CosFace, so_softmax::SoMargin};
 use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
@@ -133,7 +134,11 @@ impl Loss for CsSoftmax {
         parameters: &[
             Parameter::word("form", &["a", "b", "c", "d"], "which of the four readings"),
             scale(30.0, cosine_scale),
-            cosine_margin(0.35),
+            cosine_margin(0.35).warming_from(|values| match values.word("form") {
+                // Form d is SO-softmax.
+                "d" => slack_without_margin([1.0, values.number("lambda")]),
+                _ => 0.0,
+            }),
             Parameter::number("lambda", 1.1, Range::above(0.0), "weight-update factor"),
             HEAD_LR_MULT,
         ],

@@ -141,7 +141,7 @@ impl Loss for GaussianMixture {
                   t = -(1 + alpha) d_y - h_y\n\
                   mu and ln sigma^2 are learned, [C, D] (head.gaussian.means, .log_variances)",
         parameters: &[
-            Parameter::number("alpha", 0.1, Range::from(0.0), "margin"),
+            Parameter::number("alpha", 0.1, Range::from(0.0), "margin").warming_from(|_| 0.0),
             Parameter::number("lambda", 0.1, Range::from(0.0), "weight of the likelihood"),
             HEAD_LR_MULT,
         ],

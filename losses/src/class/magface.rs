@@ -66,8 +66,10 @@ impl Loss for MagFace {
                 0.45,
                 Range::below(0.0, 1.5),
                 "margin of the shortest",
-            ),
-            Parameter::angle("u_m", 0.8, Range::below(0.0, 1.5), "margin of the longest"),
+            )
+            .warming_from(|_| 0.0),
+            Parameter::angle("u_m", 0.8, Range::below(0.0, 1.5), "margin of the longest")
+                .warming_from(|_| 0.0),
             Parameter::number(
                 "lambda",
                 35.0,

@@ -66,6 +66,16 @@ impl Margin for SoMargin {
     }
 }
 
+/// The slack at which quadratic functions of these scales ask no more than that the target's cosine be
+/// the largest; less slack asks for more.
+///
+/// A target passes against one other class where λp (1 − c_y)² + λn c_j² < (λp + λn) m², inside an
+/// ellipse around (1, 0). It just touches the line c_y = c_j if m² is the least value of
+/// (λp (1 − c)² + λn c²) / (λp + λn), which is λp λn / (λp + λn)²: m = 1/2 for equal scales.
+pub(crate) fn slack_without_margin([p, n]: [f64; 2]) -> f64 {
+    (p * n).sqrt() / (p + n)
+}
+
 /// SO-softmax.
 #[derive(Debug)]
 pub struct SoSoftmax {
@@ -108,7 +118,10 @@ impl Loss for SoSoftmax {
                 "scale of the negative similarities",
             )
             .or_auto(|values, classes| auto_so_scale(values, classes, "lambda_p")),
-            Parameter::number("m", 0.3, Range::open(0.0, 1.0), "slack around both goals"),
+            Parameter::number("m", 0.3, Range::open(0.0, 1.0), "slack around both goals")
+                .warming_from(|values| {
+                    slack_without_margin(["lambda_p", "lambda_n"].map(|key| values.number(key)))
+                }),
             Parameter::flag("one_sided", "leave negative similarities below 0 alone"),
             HEAD_LR_MULT,
         ],

@@ -110,7 +110,8 @@ impl Loss for SphereFace2 {
                 0.4,
                 Range::below(0.0, 1.0),
                 "margin on adjusted cosines",
-            ),
+            )
+            .warming_from(|_| 0.0),
             Parameter::number("t", 3.0, Range::from(1.0), "exponent of the adjustment"),
             Parameter::number(
                 "lambda",

@@ -121,7 +121,8 @@ impl Loss for SoftTriple {
                 Range::from(0.0),
                 "weight of the spread of proxies",
             ),
-            Parameter::number("delta", 0.01, Range::below(0.0, 2.0), "margin"),
+            Parameter::number("delta", 0.01, Range::below(0.0, 2.0), "margin")
+                .warming_from(|_| 0.0),
             Parameter::whole(
                 "k",
                 10.0,

@@ -70,6 +70,37 @@ fn other_seeds_make_it_welch_and_two_say_nothing() {
 }
 
 #[test]
+fn runs_that_nest_are_a_ladder() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |name: &str, more: &str, seed, accuracy| {
+        let path = run(folder.path(), name, "softmax", seed, Some(accuracy)).path;
+        let file = path.join("config.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}{more}")).unwrap();
+        Finished::read(&path).unwrap()
+    };
+    let mut runs = vec![
+        of("all", "lr = 0.2\nema = 0.99\n", 1, 0.95),
+        of("base-1", "", 1, 0.90),
+        of("base-2", "", 2, 0.92),
+        of("lr", "lr = 0.2\n", 1, 0.925),
+    ];
+    runs.rotate_left(1);
+    let text = Comparison::new(runs).markdown();
+    let (_, ladder) = text.split_once("## Trick ladder\n\n").unwrap();
+    let lines: Vec<&str> = ladder.lines().take(5).collect();
+    let expected = [
+        "| step         | n   | accuracy / % | gain  | gain in all |",
+        "|--------------|-----|--------------|-------|-------------|",
+        "| from base-1  | 2   | 91.00 ± 1.41 | –     | –           |",
+        "| + lr = 0.2   | 1   | 92.50        | +1.50 | +1.50       |",
+        "| + ema = 0.99 | 1   | 95.00        | +2.50 | +4.00       |",
+    ];
+    assert_eq!(lines, expected);
+    assert!(ladder.contains("percentage points") && ladder.contains("small gains are chance"));
+}
+
+#[test]
 fn without_figures_of_the_test_those_of_the_validation_are_shown_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let runs = vec![
