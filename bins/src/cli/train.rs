@@ -21,6 +21,7 @@ Examples:
   hypersphere train mnist --progress dashboard     curves, figures and findings, live
   hypersphere train mnist --max-time 10m           the schedule ends within ten minutes
   hypersphere train mnist --repeat 5               five seeds: mean and deviation
+  hypersphere train mnist --loss all --repeat 3    every loss three times, and a table
   hypersphere train esc10 --data ESC-50/ --fold all    cross-validation
   hypersphere train --resume runs/mnist-so-softmax-1
   hypersphere train --resume runs/mnist-so-softmax-1 --epochs 12   and train on
@@ -79,7 +80,7 @@ pub struct Train {
     /// Weights to begin with: a checkpoint, or a safetensors file with PyTorch's names
     #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
     pub init: Option<PathBuf>,
-    /// Continue an interrupted run, exactly as if it had not been interrupted
+    /// Continue an interrupted run, or series of runs, exactly as if it had not been interrupted
     #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
     pub resume: Option<PathBuf>,
     /// End each run within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
