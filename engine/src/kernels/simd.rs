@@ -5,6 +5,7 @@
 //! run time which wrapper to call. `HYPERSPHERE_ISA` (`avx512`, `avx2`, `neon`, `portable`) forces
 //! one, so that the tests can run each.
 
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
 /// An instruction set that kernels are compiled for.
@@ -126,7 +127,7 @@ pub(crate) use per_isa;
 pub unsafe trait Vector: Copy {
     /// What it holds.
     type Element: Copy;
-    /// How many.
+    /// How many, at most [`WIDEST`].
     const LANES: usize;
     /// All lanes zero.
     unsafe fn zero() -> Self;
@@ -134,12 +135,8 @@ pub unsafe trait Vector: Copy {
     unsafe fn splat(x: Self::Element) -> Self;
     /// From unaligned memory.
     unsafe fn load(from: *const Self::Element) -> Self;
-    /// The first `n < LANES` lanes from memory, the others zero.
-    unsafe fn load_first(from: *const Self::Element, n: usize) -> Self;
     /// To unaligned memory.
     unsafe fn store(self, to: *mut Self::Element);
-    /// The first `n < LANES` lanes to memory.
-    unsafe fn store_first(self, to: *mut Self::Element, n: usize);
     /// `self · a + b`, rounded once where the processor can.
     unsafe fn mul_add(self, a: Self, b: Self) -> Self;
     /// `self + a`.
@@ -148,7 +145,34 @@ pub unsafe trait Vector: Copy {
     unsafe fn sub(self, a: Self) -> Self;
     /// `self · a`.
     unsafe fn mul(self, a: Self) -> Self;
+
+    /// The first `n < LANES` lanes from memory, the others zero. By way of the stack, unless the
+    /// instruction set has masks.
+    #[inline(always)]
+    unsafe fn load_first(from: *const Self::Element, n: usize) -> Self {
+        let mut lanes = MaybeUninit::<[Self::Element; WIDEST]>::uninit();
+        let lanes = lanes.as_mut_ptr().cast::<Self::Element>();
+        unsafe {
+            Self::zero().store(lanes);
+            lanes.copy_from_nonoverlapping(from, n);
+            Self::load(lanes)
+        }
+    }
+
+    /// The first `n < LANES` lanes to memory.
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut Self::Element, n: usize) {
+        let mut lanes = MaybeUninit::<[Self::Element; WIDEST]>::uninit();
+        let lanes = lanes.as_mut_ptr().cast::<Self::Element>();
+        unsafe {
+            self.store(lanes);
+            to.copy_from_nonoverlapping(lanes, n);
+        }
+    }
 }
+
+/// The most lanes of any vector.
+const WIDEST: usize = 16;
 
 /// Four numbers that the compiler turns into whatever vectors the target has by default.
 #[derive(Clone, Copy)]
@@ -180,19 +204,8 @@ macro_rules! four {
                 Four(unsafe { from.cast::<[$t; 4]>().read_unaligned() })
             }
             #[inline(always)]
-            unsafe fn load_first(from: *const $t, n: usize) -> Self {
-                let lane = |i| if i < n { unsafe { *from.add(i) } } else { 0.0 };
-                Four(std::array::from_fn(lane))
-            }
-            #[inline(always)]
             unsafe fn store(self, to: *mut $t) {
                 unsafe { to.cast::<[$t; 4]>().write_unaligned(self.0) }
-            }
-            #[inline(always)]
-            unsafe fn store_first(self, to: *mut $t, n: usize) {
-                for (i, x) in self.0.into_iter().enumerate().take(n) {
-                    unsafe { *to.add(i) = x }
-                }
             }
             #[inline(always)]
             unsafe fn mul_add(self, a: Self, b: Self) -> Self {
@@ -218,90 +231,100 @@ macro_rules! four {
 four!(f32);
 four!(f64);
 
+/// A register of the processor as a [`Vector`]: its intrinsics by name, and what loads and stores
+/// its first `n` lanes if the instruction set has masks.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! vector {
+    ($v:ty, $t:ty, $lanes:literal, $splat:ident $load:ident $store:ident $add:ident $sub:ident
+     $mul:ident, |$x:ident, $a:ident, $b:ident| $mul_add:expr
+     $(, |$from:ident, $n:ident| $load_first:expr,
+        |$y:ident, $to:ident, $m:ident| $store_first:expr)?) => {
+        // SAFETY: the instruction set and the pointers are the caller's to vouch for.
+        unsafe impl Vector for $v {
+            type Element = $t;
+            const LANES: usize = $lanes;
+            #[inline(always)]
+            unsafe fn zero() -> Self {
+                unsafe { $splat(0.0) }
+            }
+            #[inline(always)]
+            unsafe fn splat(x: $t) -> Self {
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(from: *const $t) -> Self {
+                unsafe { $load(from) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, to: *mut $t) {
+                unsafe { $store(to, self) }
+            }
+            #[inline(always)]
+            unsafe fn mul_add(self, $a: Self, $b: Self) -> Self {
+                let $x = self;
+                unsafe { $mul_add }
+            }
+            #[inline(always)]
+            unsafe fn add(self, a: Self) -> Self {
+                unsafe { $add(self, a) }
+            }
+            #[inline(always)]
+            unsafe fn sub(self, a: Self) -> Self {
+                unsafe { $sub(self, a) }
+            }
+            #[inline(always)]
+            unsafe fn mul(self, a: Self) -> Self {
+                unsafe { $mul(self, a) }
+            }
+            $(
+                #[inline(always)]
+                unsafe fn load_first($from: *const $t, $n: usize) -> Self {
+                    unsafe { $load_first }
+                }
+                #[inline(always)]
+                unsafe fn store_first(self, $to: *mut $t, $m: usize) {
+                    let $y = self;
+                    unsafe { $store_first }
+                }
+            )?
+        }
+    };
+}
+
 #[cfg(target_arch = "x86_64")]
 pub mod x86 {
     //! AVX2 and AVX-512.
     use super::Vector;
     use std::arch::x86_64::*;
 
-    macro_rules! vector {
-        ($v:ty, $t:ty, $lanes:literal, $mask:ty, |$n:ident| $make:expr,
-         $zero:ident $splat:ident $load:ident $store:ident $fma:ident $add:ident $sub:ident
-         $mul:ident, $load_first:expr, $store_first:expr) => {
-            unsafe impl Vector for $v {
-                type Element = $t;
-                const LANES: usize = $lanes;
-                #[inline(always)]
-                unsafe fn zero() -> Self {
-                    unsafe { $zero() }
-                }
-                #[inline(always)]
-                unsafe fn splat(x: $t) -> Self {
-                    unsafe { $splat(x) }
-                }
-                #[inline(always)]
-                unsafe fn load(from: *const $t) -> Self {
-                    unsafe { $load(from) }
-                }
-                #[inline(always)]
-                unsafe fn load_first(from: *const $t, $n: usize) -> Self {
-                    unsafe {
-                        let mask: $mask = $make;
-                        $load_first(mask, from)
-                    }
-                }
-                #[inline(always)]
-                unsafe fn store(self, to: *mut $t) {
-                    unsafe { $store(to, self) }
-                }
-                #[inline(always)]
-                unsafe fn store_first(self, to: *mut $t, $n: usize) {
-                    unsafe {
-                        let mask: $mask = $make;
-                        $store_first(mask, to, self)
-                    }
-                }
-                #[inline(always)]
-                unsafe fn mul_add(self, a: Self, b: Self) -> Self {
-                    unsafe { $fma(self, a, b) }
-                }
-                #[inline(always)]
-                unsafe fn add(self, a: Self) -> Self {
-                    unsafe { $add(self, a) }
-                }
-                #[inline(always)]
-                unsafe fn sub(self, a: Self) -> Self {
-                    unsafe { $sub(self, a) }
-                }
-                #[inline(always)]
-                unsafe fn mul(self, a: Self) -> Self {
-                    unsafe { $mul(self, a) }
-                }
-            }
-        };
+    static ONES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    /// The mask of the first `n` 32-bit lanes.
+    #[inline(always)]
+    unsafe fn first(n: usize) -> __m256i {
+        unsafe { _mm256_loadu_si256(ONES.as_ptr().add(8 - n).cast()) }
     }
 
-    static ONES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
-    static LONG_ONES: [i64; 8] = [-1, -1, -1, -1, 0, 0, 0, 0];
-
-    vector!(__m256, f32, 8, __m256i,
-        |n| _mm256_loadu_si256(ONES.as_ptr().add(8 - n).cast()),
-        _mm256_setzero_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps
-        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps,
-        |m, p| _mm256_maskload_ps(p, m), |m, p, v| _mm256_maskstore_ps(p, m, v));
-    vector!(__m256d, f64, 4, __m256i,
-        |n| _mm256_loadu_si256(LONG_ONES.as_ptr().add(4 - n).cast()),
-        _mm256_setzero_pd _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
-        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd,
-        |m, p| _mm256_maskload_pd(p, m), |m, p, v| _mm256_maskstore_pd(p, m, v));
-    vector!(__m512, f32, 16, __mmask16, |n| (1 << n) - 1,
-        _mm512_setzero_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps
-        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps,
-        |m, p| _mm512_maskz_loadu_ps(m, p), |m, p, v| _mm512_mask_storeu_ps(p, m, v));
-    vector!(__m512d, f64, 8, __mmask8, |n| (1 << n) - 1,
-        _mm512_setzero_pd _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
-        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd,
-        |m, p| _mm512_maskz_loadu_pd(m, p), |m, p, v| _mm512_mask_storeu_pd(p, m, v));
+    vector!(__m256, f32, 8,
+        _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_add_ps _mm256_sub_ps _mm256_mul_ps,
+        |x, a, b| _mm256_fmadd_ps(x, a, b),
+        |from, n| _mm256_maskload_ps(from, first(n)),
+        |x, to, n| _mm256_maskstore_ps(to, first(n), x));
+    vector!(__m256d, f64, 4,
+        _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_add_pd _mm256_sub_pd _mm256_mul_pd,
+        |x, a, b| _mm256_fmadd_pd(x, a, b),
+        |from, n| _mm256_maskload_pd(from, first(2 * n)),
+        |x, to, n| _mm256_maskstore_pd(to, first(2 * n), x));
+    vector!(__m512, f32, 16,
+        _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps,
+        |x, a, b| _mm512_fmadd_ps(x, a, b),
+        |from, n| _mm512_maskz_loadu_ps((1 << n) - 1, from),
+        |x, to, n| _mm512_mask_storeu_ps(to, (1 << n) - 1, x));
+    vector!(__m512d, f64, 8,
+        _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_add_pd _mm512_sub_pd _mm512_mul_pd,
+        |x, a, b| _mm512_fmadd_pd(x, a, b),
+        |from, n| _mm512_maskz_loadu_pd((1 << n) - 1, from),
+        |x, to, n| _mm512_mask_storeu_pd(to, (1 << n) - 1, x));
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -310,67 +333,10 @@ pub mod arm {
     use super::Vector;
     use std::arch::aarch64::*;
 
-    macro_rules! vector {
-        ($v:ty, $t:ty, $lanes:literal, $splat:ident $load:ident $store:ident $fma:ident $add:ident
-         $sub:ident $mul:ident) => {
-            // SAFETY: every 64-bit Arm has Neon; pointers are the caller's.
-            unsafe impl Vector for $v {
-                type Element = $t;
-                const LANES: usize = $lanes;
-                #[inline(always)]
-                unsafe fn zero() -> Self {
-                    unsafe { $splat(0.0) }
-                }
-                #[inline(always)]
-                unsafe fn splat(x: $t) -> Self {
-                    unsafe { $splat(x) }
-                }
-                #[inline(always)]
-                unsafe fn load(from: *const $t) -> Self {
-                    unsafe { $load(from) }
-                }
-                #[inline(always)]
-                unsafe fn load_first(from: *const $t, n: usize) -> Self {
-                    let mut lanes = [0.0; $lanes];
-                    unsafe {
-                        lanes.as_mut_ptr().copy_from_nonoverlapping(from, n);
-                        $load(lanes.as_ptr())
-                    }
-                }
-                #[inline(always)]
-                unsafe fn store(self, to: *mut $t) {
-                    unsafe { $store(to, self) }
-                }
-                #[inline(always)]
-                unsafe fn store_first(self, to: *mut $t, n: usize) {
-                    let mut lanes = [0.0; $lanes];
-                    unsafe {
-                        $store(lanes.as_mut_ptr(), self);
-                        to.copy_from_nonoverlapping(lanes.as_ptr(), n);
-                    }
-                }
-                #[inline(always)]
-                unsafe fn mul_add(self, a: Self, b: Self) -> Self {
-                    unsafe { $fma(b, self, a) }
-                }
-                #[inline(always)]
-                unsafe fn add(self, a: Self) -> Self {
-                    unsafe { $add(self, a) }
-                }
-                #[inline(always)]
-                unsafe fn sub(self, a: Self) -> Self {
-                    unsafe { $sub(self, a) }
-                }
-                #[inline(always)]
-                unsafe fn mul(self, a: Self) -> Self {
-                    unsafe { $mul(self, a) }
-                }
-            }
-        };
-    }
-
     vector!(float32x4_t, f32, 4,
-        vdupq_n_f32 vld1q_f32 vst1q_f32 vfmaq_f32 vaddq_f32 vsubq_f32 vmulq_f32);
+        vdupq_n_f32 vld1q_f32 vst1q_f32 vaddq_f32 vsubq_f32 vmulq_f32,
+        |x, a, b| vfmaq_f32(b, x, a));
     vector!(float64x2_t, f64, 2,
-        vdupq_n_f64 vld1q_f64 vst1q_f64 vfmaq_f64 vaddq_f64 vsubq_f64 vmulq_f64);
+        vdupq_n_f64 vld1q_f64 vst1q_f64 vaddq_f64 vsubq_f64 vmulq_f64,
+        |x, a, b| vfmaq_f64(b, x, a));
 }
