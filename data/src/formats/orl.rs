@@ -11,8 +11,8 @@ use std::path::Path;
 /// others, never seen, for testing.
 ///
 /// # Errors
-/// [`Error::Io`] if a folder cannot be read; [`Error::Invalid`] for an image that is not named
-/// like `s1/1.pgm`.
+/// [`Error::Io`](crate::Error::Io) if a folder cannot be read;
+/// [`Error::Invalid`](crate::Error::Invalid) for an image that is not named like `s1/1.pgm`.
 pub fn read(root: impl AsRef<Path>, train_people: u32) -> Result<Survey> {
     let root = root.as_ref();
     let mut entries = Vec::new();
