@@ -159,9 +159,8 @@ fn of_recipe(guess: &Guess, look: &Look, reasons: &mut Vec<String>) -> Result<La
         Format::Cuhk03LabeledClassic | Format::Cuhk03DetectedClassic if small => "reid-synth",
         Format::Veri776 | Format::Vehicleid if small => "vehicles-synth",
         Format::Duke => "market1501",
-        Format::Vehicleid | Format::Vehicleid1600 | Format::Vehicleid2400 => "veri776",
+        Format::Vehicleid => "veri776",
         Format::InShop => "sop",
-        Format::LfwView1 => "lfw",
         Format::Cuhk03LabeledClassic => "cuhk03-labeled",
         Format::Cuhk03DetectedClassic => "cuhk03-detected",
         format => format.info().name,
@@ -198,7 +197,6 @@ fn of_recipe(guess: &Guess, look: &Look, reasons: &mut Vec<String>) -> Result<La
 fn of_sound(guess: &Guess, reasons: &mut Vec<String>) -> Result<Layers> {
     let recipe = match guess.format {
         Format::Urbansound => "esc50",
-        Format::SpeechCommands12 => "speech-commands",
         format => format.info().name,
     };
     let manifest = survey(guess.format, &guess.folder, None)?.manifest;

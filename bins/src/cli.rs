@@ -160,7 +160,7 @@ pub enum EvalPart {
 }
 
 const METRICS_CONTRACT: &str = "\
-Tensors of each safetensors file:
+Files are those of `hypersphere embed`, .safetensors, .npy or .csv. Tensors of safetensors:
   features [N, D] (f32 or f64), labels [N] (whole numbers; -1 is junk in a gallery),
   optional cameras [N] (-1 where none is known and none is asked for); in --features, for a test
   of some items is_query [N], is_gallery [N], for pairs pairs [P, 2], same [P], fold [P].

@@ -56,7 +56,7 @@ pub struct Config {
     pub loss: String,
     /// The part of the training, up to 1, over which the margins of the loss rise from none to their
     /// values; 0 for full margins from the start.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub margin_warmup: f64,
     /// How the data is cut and judged; that of the format if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,12 +86,8 @@ fn is_usual_save(minutes: &f64) -> bool {
     *minutes == SAVE_MINUTES
 }
 
-fn is_none(share: &f64) -> bool {
-    *share == 0.0
-}
-
-fn is_zero(steps: &u64) -> bool {
-    *steps == 0
+fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
 }
 
 /// One run of a comparison.
@@ -356,9 +352,9 @@ impl Config {
                 "another data set than `data.test`, which selects nothing",
             ),
             (
-                !matches!(&self.data.choose, Some(other) if other.format == Format::Lfw),
+                !self.data.choose.as_ref().is_some_and(is_view_2),
                 "data.choose.format",
-                "`lfw-view1`: view 2 of LFW is for the final figure alone",
+                "`lfw-view1`: view 2 of LFW is for the final figure alone, as `lfw` or in lfw.bin",
             ),
             ((0.0..1.0).contains(&self.ema), "ema", "in [0, 1)"),
             (self.save_minutes >= 0.0, "save_minutes", "at least 0"),
@@ -382,6 +378,15 @@ impl Config {
         self.schedule.validate().map_err(|e| at("schedule", e))?;
         Ok(())
     }
+}
+
+/// Whether it is the final test of LFW, as pictures or as insightface's pack of its pairs.
+fn is_view_2(other: &OtherData) -> bool {
+    let is_pack = other
+        .folder
+        .file_name()
+        .is_some_and(|name| name == "lfw.bin");
+    other.format == Format::Lfw || other.format == Format::Insightface && is_pack
 }
 
 fn parse(name: &str, text: &str) -> Result<toml::Table> {

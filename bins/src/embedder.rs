@@ -27,6 +27,7 @@ use anyhow::{Context, Result, bail};
 use data::audio::{BandNormalise, Recordings, Spectrograms};
 use data::formats::{Kind, files};
 use data::manifest::{Entry, Split};
+use data::metrics::retrieval::JUNK_LABEL;
 use data::{Examples, FileSet, Frame, Images, Manifest};
 use engine::par;
 use nn::Pass;
@@ -346,7 +347,7 @@ fn in_manifest(path: &Path) -> Result<Vec<Item>> {
     let item = |(i, entry): (usize, &Entry)| {
         let name = text(&manifest.path(i))?;
         // Junk belongs to no class.
-        let class = Some(entry.label.clone()).filter(|label| label != "-1");
+        let class = Some(entry.label.clone()).filter(|label| label != JUNK_LABEL);
         let entry = Entry {
             path: name.clone(),
             ..entry.clone()

@@ -12,10 +12,11 @@
 
 pub mod gallery;
 mod npy;
+mod table;
+mod tensors;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use crate::source::Pair;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,7 @@ pub enum FeaturesError {
     /// The operating system refused.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried: `"read"`, `"write"`.
+        /// What was tried: `"read"`, `"write"`, `"remove"`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -101,16 +102,6 @@ fn wrong(place: impl Into<String>, expected: impl Into<String>, found: impl Into
         expected: expected.into(),
         found: found.into(),
     }
-}
-
-/// What safetensors files say of their items.
-#[derive(Default, Serialize, Deserialize)]
-#[serde(default)]
-struct Items {
-    names: Vec<String>,
-    classes: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<Origin>,
 }
 
 #[derive(Clone, Copy)]
@@ -164,13 +155,13 @@ impl Features {
     pub fn read(path: &Path) -> Result<Self, FeaturesError> {
         let format = Format::of(path)?;
         let features = match format {
-            Format::Safetensors => from_safetensors(&read(path)?),
+            Format::Safetensors => tensors::decode(&read(path)?),
             Format::Npy => npy::decode(&read(path)?).map(|(dim, vectors)| Features {
                 dim,
                 vectors,
                 ..Features::default()
             }),
-            Format::Csv => from_csv(&read(path)?),
+            Format::Csv => table::decode(&read(path)?),
             Format::Tsv => {
                 let place = "its ending";
                 let expected = ".safetensors, .npy or .csv: tables for the projector lack names";
@@ -180,7 +171,7 @@ impl Features {
         let mut features = features.map_err(|wrong| of_file(path, wrong))?;
         let beside = items_beside(path);
         if matches!(format, Format::Npy) && beside.exists() {
-            let items = from_csv(&read(&beside)?).map_err(|wrong| of_file(&beside, wrong))?;
+            let items = table::decode(&read(&beside)?).map_err(|wrong| of_file(&beside, wrong))?;
             features = Features {
                 dim: features.dim,
                 vectors: features.vectors,
@@ -190,6 +181,21 @@ impl Features {
         }
         features.check().map_err(|wrong| of_file(path, wrong))?;
         Ok(features)
+    }
+
+    /// Reads a file, and the pairs of items that it asks to compare: `pairs [P, 2]`, `same [P]` and,
+    /// from 0, `fold [P]` of safetensors. There are none in other formats.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_with_pairs(path: &Path) -> Result<(Self, Vec<Pair>), FeaturesError> {
+        let features = Self::read(path)?;
+        let pairs = match Format::of(path)? {
+            Format::Safetensors => tensors::pairs(&read(path)?, features.len()),
+            _ => Ok(Vec::new()),
+        };
+        let pairs = pairs.map_err(|wrong| of_file(path, wrong))?;
+        Ok((features, pairs))
     }
 
     /// Whether [`write`](Self::write) knows the format of a file of this name.
@@ -206,50 +212,38 @@ impl Features {
     /// [`FeaturesError`].
     ///
     /// # Panics
-    /// If there are not as many names or labels as vectors, or none.
+    /// If the vectors are not all of one length, or there are not as many names, labels, cameras or
+    /// marks as vectors, or none.
     pub fn write(&self, path: &Path) -> Result<(), FeaturesError> {
         if let Err(wrong) = self.check() {
             panic!("{}: {}, not {}", wrong.place, wrong.found, wrong.expected);
         }
         match Format::of(path)? {
-            Format::Safetensors => write(path, &self.to_safetensors(Vec::new())),
+            Format::Safetensors => write(path, &tensors::encode(self, Vec::new())),
             Format::Npy => {
-                if !self.names.is_empty() || !self.labels.is_empty() {
-                    write(&items_beside(path), &self.table(b',', false))?;
+                let beside = items_beside(path);
+                match table::has_columns(self) {
+                    true => write(&beside, &table::encode(self, 0))?,
+                    // That of another file, which was here before.
+                    false => remove(&beside)?,
                 }
                 write(path, &npy::encode(self.dim, &self.vectors))
             }
-            Format::Csv => write(path, &self.table(b',', true)),
-            Format::Tsv => self.write_projector(path, &path.with_extension("metadata.tsv")),
+            Format::Csv => write(path, &table::encode(self, self.dim)),
+            Format::Tsv => {
+                let (vectors, metadata) = table::projector(self);
+                write(path, vectors.as_bytes())?;
+                write(&path.with_extension("metadata.tsv"), metadata.as_bytes())
+            }
         }
     }
 
-    /// The two tables that the embedding projector of TensorFlow loads.
-    fn write_projector(&self, vectors: &Path, metadata: &Path) -> Result<(), FeaturesError> {
-        let mut rows = String::new();
-        for vector in self.vectors.chunks(self.dim.max(1)) {
-            let numbers: Vec<String> = vector.iter().map(f32::to_string).collect();
-            rows += &numbers.join("\t");
-            rows.push('\n');
-        }
-        write(vectors, rows.as_bytes())?;
-        let mut columns = self.columns();
-        if columns.is_empty() {
-            let number = |i: usize| i.to_string();
-            columns.push(("item", Box::new(number)));
-        }
-        let mut table = String::new();
-        // The projector takes the first line for a heading only where there are several columns.
-        if columns.len() > 1 {
-            let names: Vec<&str> = columns.iter().map(|(name, _)| *name).collect();
-            table += &(names.join("\t") + "\n");
-        }
-        for i in 0..self.len() {
-            // It knows no quotes.
-            let cell = |(_, cell): &Column<'_>| cell(i).replace(['\t', '\n', '\r'], " ");
-            table += &(columns.iter().map(cell).collect::<Vec<_>>().join("\t") + "\n");
-        }
-        write(metadata, table.as_bytes())
+    /// The parts of a retrieval test, by their names in files.
+    fn roles(&self) -> [(&'static str, &[bool]); 2] {
+        [
+            ("is_query", &self.is_query),
+            ("is_gallery", &self.is_gallery),
+        ]
     }
 
     /// Whether everything that is there is there for each vector.
@@ -277,100 +271,7 @@ impl Features {
         }
         Ok(())
     }
-
-    /// The parts of a retrieval test, by their names in files.
-    fn roles(&self) -> [(&'static str, &[bool]); 2] {
-        [
-            ("is_query", &self.is_query),
-            ("is_gallery", &self.is_gallery),
-        ]
-    }
-
-    /// The columns beside the vectors.
-    fn columns(&self) -> Vec<Column<'_>> {
-        let mut columns: Vec<Column<'_>> = Vec::new();
-        if !self.names.is_empty() {
-            columns.push(("name", Box::new(|i| self.names[i].clone())));
-        }
-        if !self.labels.is_empty() {
-            columns.push(("label", Box::new(|i| self.labels[i].to_string())));
-            if !self.classes.is_empty() {
-                let class = |i: usize| self.class(i).unwrap_or_default().to_string();
-                columns.push(("class", Box::new(class)));
-            }
-        }
-        if !self.cameras.is_empty() {
-            columns.push(("camera", Box::new(|i| self.cameras[i].to_string())));
-        }
-        for (name, marked) in self.roles() {
-            if !marked.is_empty() {
-                columns.push((name, Box::new(|i| marked[i].to_string())));
-            }
-        }
-        columns
-    }
-
-    /// The items as text, with or without their vectors.
-    fn table(&self, delimiter: u8, with_vectors: bool) -> Vec<u8> {
-        const MEMORY: &str = "memory takes everything";
-        let columns = self.columns();
-        let dim = if with_vectors { self.dim } else { 0 };
-        let mut writer = csv::WriterBuilder::new()
-            .delimiter(delimiter)
-            .from_writer(Vec::new());
-        let names = columns.iter().map(|(name, _)| name.to_string());
-        let heading = names.chain((0..dim).map(|d| format!("e{d}")));
-        writer.write_record(heading).expect(MEMORY);
-        for i in 0..self.len() {
-            let cells = columns.iter().map(|(_, cell)| cell(i));
-            let numbers = self.vectors[i * self.dim..][..dim]
-                .iter()
-                .map(f32::to_string);
-            writer.write_record(cells.chain(numbers)).expect(MEMORY);
-        }
-        writer.into_inner().expect(MEMORY)
-    }
-
-    /// The file, with more tensors in it.
-    fn to_safetensors(&self, more: Vec<(&str, TensorView<'_>)>) -> Vec<u8> {
-        let items = Items {
-            names: self.names.clone(),
-            classes: self.classes.clone(),
-            origin: self.origin.clone(),
-        };
-        let items = serde_json::to_string(&items).expect("text is always JSON");
-        let metadata = HashMap::from([("items".to_string(), items)]);
-        let shape = vec![self.len(), self.dim];
-        let vectors = view(Dtype::F32, shape, bytemuck::cast_slice(&self.vectors));
-        let mut tensors = vec![("features", vectors)];
-        for (name, numbers) in [("labels", &self.labels), ("cameras", &self.cameras)] {
-            if !numbers.is_empty() {
-                let bytes = bytemuck::cast_slice(numbers);
-                tensors.push((name, view(Dtype::I64, vec![numbers.len()], bytes)));
-            }
-        }
-        let bytes = |(name, marked): (_, &[bool])| {
-            let bytes: Vec<u8> = marked.iter().map(|&is| u8::from(is)).collect();
-            (name, bytes)
-        };
-        let roles = self.roles().map(bytes);
-        for (name, bytes) in roles.iter().filter(|(_, bytes)| !bytes.is_empty()) {
-            tensors.push((name, view(Dtype::BOOL, vec![bytes.len()], bytes)));
-        }
-        tensors.extend(more);
-        safetensors::serialize(tensors, Some(metadata)).expect("each tensor has its own name")
-    }
 }
-
-/// Numbers as a tensor of a file.
-///
-/// # Panics
-/// If the bytes are not those of the shape.
-fn view(dtype: Dtype, shape: Vec<usize>, bytes: &[u8]) -> TensorView<'_> {
-    TensorView::new(dtype, shape, bytes).expect("the shape fits")
-}
-
-type Column<'a> = (&'static str, Box<dyn Fn(usize) -> String + 'a>);
 
 fn read(path: &Path) -> Result<Vec<u8>, FeaturesError> {
     std::fs::read(path).map_err(|source| FeaturesError::Io {
@@ -389,6 +290,18 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), FeaturesError> {
     })
 }
 
+/// Removes a file, if there is one.
+fn remove(path: &Path) -> Result<(), FeaturesError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(FeaturesError::Io {
+            action: "remove",
+            path: path.into(),
+            source,
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn of_file(path: &Path, wrong: Wrong) -> FeaturesError {
     FeaturesError::Format {
         path: path.into(),
@@ -403,142 +316,10 @@ fn items_beside(path: &Path) -> PathBuf {
     path.with_extension("items.csv")
 }
 
-fn from_safetensors(bytes: &[u8]) -> Result<Features, Wrong> {
-    let broken = |e: safetensors::SafeTensorError| {
-        wrong("the header", "that of a safetensors file", e.to_string())
-    };
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let file = SafeTensors::deserialize(bytes).map_err(broken)?;
-    let items = header.metadata().as_ref().and_then(|m| m.get("items"));
-    let items: Items = match items {
-        None => Items::default(),
-        Some(items) => serde_json::from_str(items)
-            .map_err(|e| wrong("metadata `items`", "names and classes", e.to_string()))?,
-    };
-    let view = file.tensor("features").map_err(|_| {
-        let mut names = file.names();
-        names.sort_unstable();
-        wrong("the tensors", "`features` [N, D]", names.join(", "))
-    })?;
-    let &[_, dim] = view.shape() else {
-        let found = format!("{:?}", view.shape());
-        return Err(wrong("`features`", "the shape [N, D]", found));
-    };
-    let vectors = match view.dtype() {
-        Dtype::F32 => numbers::<f32, 4>(view.data(), f32::from_le_bytes),
-        Dtype::F64 => numbers(view.data(), |b| f64::from_le_bytes(b) as f32),
-        other => return Err(wrong("`features`", "F32 or F64", format!("{other:?}"))),
-    };
-    let labels = whole_numbers(&file, "labels")?.unwrap_or_default();
-    Ok(Features {
-        dim,
-        vectors,
-        names: items.names,
-        labels,
-        classes: items.classes,
-        cameras: whole_numbers(&file, "cameras")?.unwrap_or_default(),
-        is_query: flags(&file, "is_query")?,
-        is_gallery: flags(&file, "is_gallery")?,
-        origin: items.origin,
-    })
-}
-
-/// The marks of a BOOL tensor of one axis; none if there is no such tensor.
-fn flags(file: &SafeTensors<'_>, name: &str) -> Result<Vec<bool>, Wrong> {
-    match file.tensor(name) {
-        Err(_) => Ok(Vec::new()),
-        Ok(view) if view.dtype() == Dtype::BOOL && view.shape().len() == 1 => {
-            Ok(view.data().iter().map(|&byte| byte != 0).collect())
-        }
-        Ok(view) => {
-            let found = format!("{:?} {:?}", view.dtype(), view.shape());
-            Err(wrong(format!("`{name}`"), "BOOL [N]", found))
-        }
-    }
-}
-
-/// The numbers of an I64 tensor of one axis, if there is such a tensor.
-fn whole_numbers(file: &SafeTensors<'_>, name: &str) -> Result<Option<Vec<i64>>, Wrong> {
-    match file.tensor(name) {
-        Err(_) => Ok(None),
-        Ok(view) if view.dtype() == Dtype::I64 && view.shape().len() == 1 => {
-            Ok(Some(numbers(view.data(), i64::from_le_bytes)))
-        }
-        Ok(view) => {
-            let found = format!("{:?} {:?}", view.dtype(), view.shape());
-            Err(wrong(format!("`{name}`"), "I64 [N]", found))
-        }
-    }
-}
-
 /// Little-endian numbers of `SIZE` bytes each.
 fn numbers<N, const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> N) -> Vec<N> {
     let (chunks, _) = bytes.as_chunks::<SIZE>();
     chunks.iter().map(|&chunk| number(chunk)).collect()
-}
-
-fn from_csv(bytes: &[u8]) -> Result<Features, Wrong> {
-    let mut reader = csv::Reader::from_reader(bytes);
-    let broken = |e: csv::Error| {
-        let line = e.position().map_or(1, csv::Position::line);
-        wrong(
-            format!("line {line}"),
-            "as many fields as in line 1",
-            e.to_string(),
-        )
-    };
-    let heading = reader.headers().map_err(broken)?.clone();
-    let column = |name: &str| heading.iter().position(|h| h == name);
-    let known = ["name", "label", "class", "camera", "is_query", "is_gallery"].map(column);
-    let [name, label, class, camera, is_query, is_gallery] = known;
-    let is_vector = |i: &usize| !known.contains(&Some(*i));
-    let vector: Vec<usize> = (0..heading.len()).filter(is_vector).collect();
-    let mut features = Features {
-        dim: vector.len(),
-        ..Features::default()
-    };
-    for row in reader.records() {
-        let row = row.map_err(broken)?;
-        let line = row.position().map_or(0, csv::Position::line);
-        let not_a = |what: &str, i: usize| {
-            let place = format!("line {line}, column `{}`", &heading[i]);
-            wrong(place, what, format!("`{}`", &row[i]))
-        };
-        for &i in &vector {
-            let number = row[i].trim().parse().map_err(|_| not_a("a number", i))?;
-            features.vectors.push(number);
-        }
-        features.names.extend(name.map(|i| row[i].to_string()));
-        let whole = |i: usize| -> Result<i64, Wrong> {
-            let number = row[i].trim().parse();
-            number.map_err(|_| not_a("a whole number", i))
-        };
-        let flag = |i: usize| -> Result<bool, Wrong> {
-            let flag = row[i].trim().to_ascii_lowercase().parse();
-            flag.map_err(|_| not_a("true or false", i))
-        };
-        features.cameras.extend(camera.map(whole).transpose()?);
-        features.is_query.extend(is_query.map(flag).transpose()?);
-        features
-            .is_gallery
-            .extend(is_gallery.map(flag).transpose()?);
-        let Some(i) = label else { continue };
-        let number = whole(i)?;
-        features.labels.push(number);
-        // Names of classes are as many as the file has rows at most, whatever the labels are.
-        let known = class.zip(usize::try_from(number).ok());
-        if let Some((c, number)) = known.filter(|(c, _)| !row[*c].is_empty()) {
-            let most = bytes.len();
-            if number >= most {
-                return Err(not_a("a label below the size of the file", i));
-            }
-            if features.classes.len() <= number {
-                features.classes.resize(number + 1, String::new());
-            }
-            features.classes[number] = row[c].to_string();
-        }
-    }
-    Ok(features)
 }
 
 #[cfg(test)]

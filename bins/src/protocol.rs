@@ -9,9 +9,9 @@
 //! | [`reid`] | where did another camera see it? | others | mAP |
 //! | [`cluster`] | do the classes fall apart by themselves? | others | NMI |
 //!
-//! Each is a file here with two functions: `question` says what is asked of some examples, `judge`
-//! turns embeddings into figures. Everything else (embedding, training, run directories) is the
-//! same for all.
+//! Each is a file here: what is asked of some examples, a `Question` where labels do not say all, and
+//! `judge`, which turns embeddings into figures. Everything else (embedding, training, run
+//! directories) is the same for all.
 //!
 //! Choices are made by a validation part only: held-out images where the classes stay the same,
 //! held-out *classes* where the test is about new ones. The test part selects nothing.

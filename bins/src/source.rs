@@ -3,7 +3,7 @@
 //!
 //! A [`Source`] knows nothing of protocols: those [cut](crate::protocol::Protocol::cut) it. It
 //! asks nothing of its examples but that they are [`Examples`](data::Examples), so data of another
-//! kind joins in by another arm of `Source::read`.
+//! kind joins in by another way to read a part of it, as recordings do beside pictures.
 
 mod format;
 mod guess;
@@ -21,7 +21,8 @@ use crate::config::{AugmentConfig, Config, ConfigError, OtherData, RECIPES, Soun
 use anyhow::{Result, bail};
 use data::formats::cuhk03::{self, Boxes};
 use data::formats::{
-    cifar, esc, faces, folder, fsdd, omniglot, pack, reid, retrieval, speech_commands, urbansound,
+    cifar, esc, folder, fsdd, lfw, omniglot, orl, pack, reid, retrieval, speech_commands,
+    urbansound,
 };
 use data::manifest::{Split, Survey};
 use data::{Manifest, Normalise, Official, mnist};
@@ -81,7 +82,7 @@ impl Source {
         }
         let config = &config;
         let mut notes = Vec::new();
-        let mut raw = Raw::read(config, &mut notes)?;
+        let mut raw = Raw::read(config, &mut notes, false)?;
         let Some(train) = raw.train.take() else {
             bail!(ConfigError(format!(
                 "`{}` has images to test on but none to train on; name a training set with \
@@ -167,9 +168,7 @@ fn with_data(config: &Config, other: &OtherData) -> Result<Config> {
         }
         data.channels.get_or_insert(was.info().channels);
     }
-    if other.format != was {
-        data.fold = None;
-    }
+    data.fold = data.fold_for(other.format);
     data.folder = Some(other.folder.clone());
     data.format = other.format;
     Ok(config)
@@ -180,7 +179,7 @@ fn read_test(config: &Config, normalise: &Normalise, notes: &mut Vec<String>) ->
     let mut config = config.clone();
     // Nothing is varied in a test, and the variations may be for data of another kind.
     config.data.augment = AugmentConfig::preset("none");
-    let raw = Raw::read(&config, notes)?;
+    let raw = Raw::read(&config, notes, true)?;
     match raw.test.or(raw.train) {
         Some(part) => part.items(&config, normalise),
         None => bail!(DataError(format!(
@@ -213,7 +212,9 @@ impl Raw {
         })
     }
 
-    fn read(config: &Config, notes: &mut Vec<String>) -> Result<Self> {
+    /// Reads the parts; of files, with `only_test`, those alone that are tested on: the test part, or
+    /// the training part where there is none.
+    fn read(config: &Config, notes: &mut Vec<String>, only_test: bool) -> Result<Self> {
         let data = &config.data;
         let format = data.format;
         let Some(root) = &data.folder else {
@@ -272,9 +273,15 @@ impl Raw {
             true => survey.strict()?,
             false => survey.manifest,
         };
+        let has_test = !manifest.split(Split::Test).is_empty();
         let mut part = |split| {
+            let is_asked = match split {
+                Split::Train => !(only_test && has_test),
+                Split::Validation => !only_test,
+                Split::Test => true,
+            };
             let rows = manifest.split(split);
-            if rows.is_empty() {
+            if !is_asked || rows.is_empty() {
                 return Ok(None);
             }
             let part = match sound {
@@ -307,21 +314,19 @@ impl Raw {
 /// from 1, which is the usual one.
 ///
 /// # Errors
-/// If the folder is laid out otherwise.
+/// If the folder is laid out otherwise, or the data set is not in files of one picture or recording
+/// each.
 pub fn survey(format: Format, root: &Path, fold: Option<u32>) -> Result<Survey> {
     let fold = fold.unwrap_or(1);
     Ok(match format {
         Format::Manifest => Survey {
-            manifest: match root.is_file() {
-                true => Manifest::read(root)?,
-                false => Manifest::read(root.join("manifest.csv"))?,
-            },
+            manifest: Manifest::open(root)?,
             counts: Vec::new(),
             ignored: 0,
         },
         Format::Omniglot => omniglot::read(root)?,
-        Format::Orl => faces::orl(root, ORL_TRAINING_PEOPLE)?,
-        Format::Lfw | Format::LfwView1 => faces::lfw(root)?,
+        Format::Orl => orl::read(root, ORL_TRAINING_PEOPLE)?,
+        Format::Lfw | Format::LfwView1 => lfw::read(root)?,
         Format::Market1501 => reid::read(&reid::MARKET_1501, root)?,
         Format::Duke => reid::read(&reid::DUKE_MTMC, root)?,
         Format::Cuhk03Labeled => cuhk03::new_protocol(Boxes::Labeled, root)?,
@@ -342,12 +347,16 @@ pub fn survey(format: Format, root: &Path, fold: Option<u32>) -> Result<Survey> 
         Format::Urbansound => urbansound::read(root, fold)?,
         Format::SpeechCommands => speech_commands::read(root, speech_commands::Task::AllWords)?,
         Format::SpeechCommands12 => speech_commands::read(root, speech_commands::Task::Twelve)?,
-        Format::Folder
-        | Format::Insightface
+        Format::Folder => folder::read(root)?,
+        Format::Insightface
         | Format::Mnist
         | Format::Cifar10
         | Format::Cifar100
-        | Format::Cifar100Coarse => folder::read(root)?,
+        | Format::Cifar100Coarse => bail!(DataError(format!(
+            "{}: expected a data set of files, found `{}`, whose pictures are in a few packs",
+            root.display(),
+            format.info().name
+        ))),
     })
 }
 

@@ -5,7 +5,8 @@
 //! | CIFAR-10, CIFAR-100 | [`cifar`] | images in memory |
 //! | a folder per class | [`folder`] | a manifest |
 //! | Omniglot, with Lake's 20 one-shot runs | [`omniglot`] | a manifest, runs |
-//! | ORL, LFW with its pairs | [`faces`] | a manifest, pairs |
+//! | ORL | [`orl`] | a manifest |
+//! | LFW with its pairs | [`lfw`] | a manifest, pairs |
 //! | insightface's packs of pairs | [`pack`] | encoded images, pairs |
 //! | Market-1501, DukeMTMC-reID, VeRi-776, VehicleID | [`reid`] | a manifest |
 //! | CUHK03 in all its forms, with the classic splits | [`cuhk03`] | a manifest |
@@ -48,14 +49,16 @@ pub mod cifar;
 mod convert;
 pub mod cuhk03;
 pub mod esc;
-pub mod faces;
 pub mod folder;
 pub mod fsdd;
 mod guess;
+pub mod lfw;
 mod list;
 mod mat;
 pub mod omniglot;
+pub mod orl;
 pub mod pack;
+mod pickle;
 pub mod reid;
 pub mod retrieval;
 mod sound;

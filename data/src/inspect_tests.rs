@@ -263,7 +263,9 @@ fn packs_of_pairs_are_inspected() {
         .unwrap();
     let pack = Pack {
         name: "pack".into(),
-        images: vec![whole.clone(), whole.clone(), whole.clone(), vec![1]],
+        images: [&whole, &whole, &whole, &vec![1]]
+            .map(|image| image[..].into())
+            .to_vec(),
         same: vec![true, false],
     };
     let content = Content::Pairs(pack);

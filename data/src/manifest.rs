@@ -29,7 +29,7 @@ pub(crate) use table::stays_inside;
 
 use crate::decode::Area;
 use crate::error::{Error, Result};
-use crate::metrics::retrieval::Rule;
+use crate::metrics::retrieval::{JUNK, JUNK_LABEL, Rule};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -119,6 +119,18 @@ impl Manifest {
     /// or whose path leaves the folder.
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
         table::read(path.as_ref())
+    }
+
+    /// Reads a CSV file, or `manifest.csv` in a folder.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        match path.is_dir() {
+            true => Self::read(path.join("manifest.csv")),
+            false => Self::read(path),
+        }
     }
 
     /// Writes the list as a CSV file, with the columns that are used. Reading it gives the same
@@ -223,7 +235,7 @@ impl Manifest {
         let all: Vec<usize> = (0..self.entries.len()).collect();
         let classes = self.classes(&all);
         let id = |entry: &Entry| match entry.label.as_str() {
-            "-1" => crate::metrics::retrieval::JUNK,
+            JUNK_LABEL => JUNK,
             label => classes.partition_point(|c| c.as_str() < label) as i64 + 1,
         };
         self.entries.iter().map(id).collect()

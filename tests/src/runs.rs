@@ -1,7 +1,8 @@
 //! Training runs of tests: started, judged anew, and interrupted wherever possible.
 
-use hypersphere::cli::{Eval, EvalPart};
-use hypersphere::commands::eval;
+use clap::Parser;
+use hypersphere::cli::{Cli, Command, Eval, EvalPart};
+use hypersphere::commands::{embed, eval, index, metrics, search, verify};
 use hypersphere::config::Config;
 use hypersphere::progress::Style;
 use hypersphere::run_dir::{Environment, RunDir};
@@ -45,6 +46,25 @@ pub fn judged(options: Eval) -> Value {
     eval::run(&options).unwrap();
     let text = fs::read_to_string(output).unwrap();
     serde_json::from_str::<Value>(&text).unwrap()["figures"].clone()
+}
+
+/// What the program does with a trained network and these arguments.
+pub fn program(arguments: &[&str]) -> anyhow::Result<()> {
+    let words = ["hypersphere"].iter().chain(arguments);
+    match Cli::try_parse_from(words)?.command {
+        Command::Embed(options) => embed::run(&options),
+        Command::Index(options) => index::run(&options),
+        Command::Search(options) => search::run(&options),
+        Command::Verify(options) => verify::run(&options),
+        Command::Metrics(options) => metrics::run(&options),
+        other => panic!("{other:?} needs no trained network"),
+    }
+}
+
+/// A setting that names another data set, `key` being `test` or `choose`.
+pub fn other(key: &str, folder: &Path, format: &str) -> String {
+    let folder = folder.display().to_string();
+    format!("data.{key}={{folder={folder:?},format=\"{format}\"}}")
 }
 
 /// Trains once as a whole and once interrupted after every step, both in `folder`, and asserts

@@ -1,9 +1,6 @@
 //! What a user does with a trained network, from end to end: a tiny training, then `embed`,
 //! `index`, `search` and `verify` by their own files, held against the definitions.
 
-use clap::Parser;
-use hypersphere::cli::{Cli, Command};
-use hypersphere::commands::{embed, index, search, verify};
 use hypersphere::config::{Config, ConfigError, Layers};
 use hypersphere::features::Features;
 use hypersphere::features::gallery::Gallery;
@@ -11,6 +8,7 @@ use hypersphere::progress::Style;
 use hypersphere::run_dir::{Environment, RunDir};
 use hypersphere::trainer::{INTERRUPT, Interrupted, Part, Trainer};
 use hypersphere::weights::Trained;
+use hypersphere_tests::runs::program;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -81,21 +79,9 @@ fn trained(folder: &Path, settings: &[&str]) -> (RunDir, Trainer) {
     (run, trainer)
 }
 
-/// As the program does it.
-fn hypersphere(arguments: &[&str]) -> anyhow::Result<()> {
-    let words = ["hypersphere"].iter().chain(arguments);
-    match Cli::try_parse_from(words)?.command {
-        Command::Embed(options) => embed::run(&options),
-        Command::Index(options) => index::run(&options),
-        Command::Search(options) => search::run(&options),
-        Command::Verify(options) => verify::run(&options),
-        other => panic!("{other:?} is for other tests"),
-    }
-}
-
 #[track_caller]
 fn refused(arguments: &[&str], parts: &[&str]) -> anyhow::Error {
-    let error = hypersphere(arguments).expect_err("an error");
+    let error = program(arguments).expect_err("an error");
     let text = format!("{error:#}");
     for part in parts {
         assert!(text.contains(part), "`{part}` is missing in: {text}");
@@ -119,7 +105,7 @@ fn pictures_are_embedded_as_the_evaluation_embeds_them() {
     let (run, mut trainer) = trained(folder.path(), &["data.centre=0.8"]);
     let run = text(run.path().into());
     let [photos, all] = ["photos", "all.safetensors"].map(at);
-    hypersphere(&["embed", &run, &photos, "-o", &all]).unwrap();
+    program(&["embed", &run, &photos, "-o", &all]).unwrap();
     let found = Features::read(Path::new(&all)).unwrap();
 
     // Sorted, named, and of the classes of their folders.
@@ -142,7 +128,7 @@ fn pictures_are_embedded_as_the_evaluation_embeds_them() {
     let [one, two] = [40, 3].map(|i| found.names[i].clone());
     for name in ["two.safetensors", "two.npy", "two.csv"] {
         let path = at(name);
-        hypersphere(&["embed", &run, &one, &two, "-o", &path]).unwrap();
+        program(&["embed", &run, &one, &two, "-o", &path]).unwrap();
         let pair = Features::read(Path::new(&path)).unwrap();
         assert_eq!(pair.names, [one.clone(), two.clone()]);
         assert!(pair.labels.is_empty());
@@ -151,13 +137,13 @@ fn pictures_are_embedded_as_the_evaluation_embeds_them() {
     }
     // A mirror image that is its own has the same mean.
     let flipped = at("flipped.csv");
-    hypersphere(&["embed", &run, &one, "-o", &flipped, "--flip"]).unwrap();
+    program(&["embed", &run, &one, "-o", &flipped, "--flip"]).unwrap();
     let flipped = Features::read(Path::new(&flipped)).unwrap();
     assert!(cosine(&flipped.vectors, &found.vectors[640..656]) < 0.999_99);
 
     // What cannot be read is left out; alone it is an error. So is a name of no format.
     fs::write(folder.path().join("photos/class0/2.ppm"), "no picture").unwrap();
-    hypersphere(&["embed", &run, &photos, "-o", &all]).unwrap();
+    program(&["embed", &run, &photos, "-o", &all]).unwrap();
     let fewer = Features::read(Path::new(&all)).unwrap();
     assert_eq!(fewer.len(), 47);
     assert!(fewer.vectors[32..] == found.vectors[48..]);
@@ -182,7 +168,7 @@ fn pictures_are_embedded_as_the_evaluation_embeds_them() {
         "path,label,split\nphotos/class3/1.ppm,zebra,test\nphotos/class1/0.ppm,-1,test\n",
     )
     .unwrap();
-    hypersphere(&["embed", &run, &list, "-o", &all]).unwrap();
+    program(&["embed", &run, &list, "-o", &all]).unwrap();
     let listed = Features::read(Path::new(&all)).unwrap();
     assert_eq!(
         (listed.labels, listed.classes),
@@ -200,12 +186,12 @@ fn a_gallery_finds_the_nearest_by_itself() {
     let run = text(run.path().into());
     let [photos, features, idx, page] =
         ["photos", "f.safetensors", "gallery.idx", "found.html"].map(at);
-    hypersphere(&["embed", &run, &photos, "-o", &features, "--flip"]).unwrap();
-    hypersphere(&["index", &features, "-o", &idx]).unwrap();
+    program(&["embed", &run, &photos, "-o", &features, "--flip"]).unwrap();
+    program(&["index", &features, "-o", &idx]).unwrap();
 
     // Searching needs no more than the gallery and a picture.
     let query = at("photos/class5/2.ppm");
-    hypersphere(&[
+    program(&[
         "search", &idx, &query, "-k", "4", "--others", "--html", &page,
     ])
     .unwrap();
@@ -252,12 +238,12 @@ fn a_gallery_finds_the_nearest_by_itself() {
         &["256 rows or more, found 48"],
     );
     let [table, blind] = ["f.csv", "blind.idx"].map(at);
-    hypersphere(&["embed", &run, &photos, "-o", &table]).unwrap();
-    hypersphere(&["index", &table, "-o", &blind]).unwrap();
+    program(&["embed", &run, &photos, "-o", &table]).unwrap();
+    program(&["index", &table, "-o", &blind]).unwrap();
     refused(&["search", &blind, &query], &["blind.idx", "--checkpoint"]);
-    hypersphere(&["search", &blind, &query, "--checkpoint", &run]).unwrap();
-    hypersphere(&["index", &table, "-o", &blind, "--checkpoint", &run]).unwrap();
-    hypersphere(&["search", &blind, &query]).unwrap();
+    program(&["search", &blind, &query, "--checkpoint", &run]).unwrap();
+    program(&["index", &table, "-o", &blind, "--checkpoint", &run]).unwrap();
+    program(&["search", &blind, &query]).unwrap();
 
     // A checkpoint that moved is asked for; another one in its place is not taken for it.
     let moved = folder.path().join("moved.safetensors");
@@ -268,7 +254,7 @@ fn a_gallery_finds_the_nearest_by_itself() {
     );
     assert!(error.is::<ConfigError>());
     let moved = text(moved);
-    hypersphere(&["search", &idx, &query, "--checkpoint", &moved]).unwrap();
+    program(&["search", &idx, &query, "--checkpoint", &moved]).unwrap();
     let mut other = fs::read(&moved).unwrap();
     *other.last_mut().unwrap() ^= 1;
     fs::write(&checkpoint, other).unwrap();
@@ -343,7 +329,7 @@ fn pairs_are_verified_at_the_threshold_that_training_has_measured() {
             "-o",
             &judged,
         ];
-        hypersphere(&options).unwrap();
+        program(&options).unwrap();
         let table = fs::read_to_string(&judged).unwrap();
         assert_eq!(
             table.lines().count(),
@@ -357,7 +343,7 @@ fn pairs_are_verified_at_the_threshold_that_training_has_measured() {
         }
     }
     let [a, b] = ["photos/class2/0.ppm", "photos/class2/1.ppm"].map(at);
-    hypersphere(&["verify", &run_path, &a, &b]).unwrap();
+    program(&["verify", &run_path, &a, &b]).unwrap();
 
     // What cannot be answered.
     let far = ["verify", &run_path, &a, &b, "--threshold", "far=1e-3"];
@@ -382,7 +368,7 @@ fn pairs_are_verified_at_the_threshold_that_training_has_measured() {
         &["verify", &old, &a, &b],
         &["old.safetensors", "no calibration", "--threshold 0.4"],
     );
-    hypersphere(&["verify", &old, &a, &b, "--threshold", "0.4"]).unwrap();
+    program(&["verify", &old, &a, &b, "--threshold", "0.4"]).unwrap();
 }
 
 /// Steps after the last evaluation make other weights, which nobody has measured.

@@ -7,12 +7,14 @@
 //! few thousand times, always the same. A reader may refuse or read what comes of it; it must not panic,
 //! and not use memory by the word of a header.
 
+use data::formats::{self, cuhk03::Boxes};
 use hypersphere::config::Config;
 use hypersphere::features::{Features, gallery::Gallery};
 use hypersphere::weights::Trained;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -56,10 +58,26 @@ const FOR_A_BYTE: usize = 1 << 12;
 struct Format {
     /// Its folder in the corpus.
     name: &'static str,
-    /// Where the file stands in the folder that is read.
+    /// Where the file stands in the folder of its data set.
     place: &'static str,
-    /// Reads what is in a folder.
+    /// Reads the file at this path.
     read: fn(&Path) -> Result<(), String>,
+    /// Other files of the folder, by their places.
+    beside: fn() -> Vec<(String, Vec<u8>)>,
+}
+
+/// A file that is read alone.
+const fn row(
+    name: &'static str,
+    place: &'static str,
+    read: fn(&Path) -> Result<(), String>,
+) -> Format {
+    Format {
+        name,
+        place,
+        read,
+        beside: Vec::new,
+    }
 }
 
 /// The outcome without its value.
@@ -67,108 +85,124 @@ fn told<T, E: std::fmt::Display>(outcome: Result<T, E>) -> Result<(), String> {
     outcome.map(drop).map_err(|e| format!("{e:#}"))
 }
 
+/// The folder that a file is in.
+fn around(file: &Path) -> &Path {
+    file.parent().expect("files are in folders")
+}
+
+/// Five files like the sixth, which is tested.
+fn batches(kind: &str, bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let batch = |i| (format!("data_batch_{i}{kind}"), bytes.to_vec());
+    (1..=5).map(batch).collect()
+}
+
+/// Empty files of these names.
+fn empty(names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    names
+        .iter()
+        .map(|name| (name.to_string(), Vec::new()))
+        .collect()
+}
+
 const FORMATS: &[Format] = &[
+    row("idx-images", "images.idx", |file| {
+        let source = data::idx::Source::open(file);
+        told(source.and_then(data::idx::Source::images))
+    }),
+    row("idx-labels", "labels.idx", |file| {
+        let source = data::idx::Source::open(file);
+        told(source.and_then(|source| source.labels(10)))
+    }),
     Format {
-        name: "idx-images",
-        place: "images.idx",
-        read: |folder| {
-            let source = data::idx::Source::open(&folder.join("images.idx"));
-            told(source.and_then(data::idx::Source::images))
+        beside: || batches(".bin", include_bytes!("../corpus/cifar-binary/good.bin")),
+        ..row("cifar-binary", "test_batch.bin", |file| {
+            told(formats::cifar::ten(around(file)))
+        })
+    },
+    Format {
+        beside: || batches("", include_bytes!("../corpus/cifar-pickle/good")),
+        ..row("cifar-pickle", "test_batch", |file| {
+            told(formats::cifar::ten(around(file)))
+        })
+    },
+    row("mat", "cars_annos.mat", |file| {
+        told(formats::retrieval::cars(around(file), true))
+    }),
+    Format {
+        beside: || empty(&["images_labeled/1_001_1_01.png"]),
+        ..row(
+            "cuhk03-protocol",
+            "cuhk03_new_protocol_config_labeled.mat",
+            |file| told(formats::cuhk03::new_protocol(Boxes::Labeled, around(file))),
+        )
+    },
+    Format {
+        beside: || {
+            let person = |i: u32| format!("images_labeled/1_00{i}_1_01.png");
+            empty(&[1, 2].map(person).each_ref().map(String::as_str))
         },
+        ..row("cuhk03-splits", "testsets.mat", |file| {
+            told(formats::cuhk03::classic(Boxes::Labeled, around(file)))
+        })
     },
+    row("pack", "lfw.bin", |file| {
+        let pack = formats::pack::read(file);
+        told(pack.map(|pack| (0..pack.images.len().min(100)).for_each(|i| drop(pack.decode(i, 3)))))
+    }),
+    row("wav", "a.wav", |file| told(data::audio::wave::open(file))),
+    row("manifest", "manifest.csv", |file| {
+        let manifest = data::Manifest::read(file);
+        told(manifest.map(|manifest| drop(manifest.evaluation())))
+    }),
+    row("pairs", "pairs.txt", |file| told(formats::lfw::pairs(file))),
     Format {
-        name: "idx-labels",
-        place: "labels.idx",
-        read: |folder| {
-            let source = data::idx::Source::open(&folder.join("labels.idx"));
-            told(source.and_then(|source| source.labels(10)))
+        beside: || {
+            let pairs = |name: &str| (name.to_string(), b"1\nA 1 2\nA 1 B 1\n".to_vec());
+            let mut files = empty(&["A/A_0001.jpg", "A/A_0002.jpg", "B/B_0001.jpg"]);
+            files.extend(["pairsDevTrain.txt", "pairsDevTest.txt"].map(pairs));
+            files
         },
+        ..row("people", "peopleDevTrain.txt", |file| {
+            let survey = formats::lfw::read(around(file));
+            told(survey.and_then(|mut survey| formats::lfw::view1(around(file), &mut survey)))
+        })
     },
     Format {
-        name: "cifar-binary",
-        place: "test_batch.bin",
-        read: |folder| told(data::formats::cifar::ten(folder)),
-    },
-    Format {
-        name: "cifar-pickle",
-        place: "test_batch",
-        read: |folder| told(data::formats::cifar::ten(folder)),
-    },
-    Format {
-        name: "mat",
-        place: "cars_annos.mat",
-        read: |folder| told(data::formats::retrieval::cars(folder, true)),
-    },
-    Format {
-        name: "pack",
-        place: "lfw.bin",
-        read: |folder| {
-            let pack = data::formats::pack::read(folder.join("lfw.bin"));
-            told(pack.map(|pack| (0..pack.images.len()).for_each(|i| drop(pack.decode(i, 3)))))
+        beside: || {
+            let path = "train_test_split/test_list_800.txt";
+            vec![(path.into(), b"0000007 3\n".to_vec())]
         },
+        ..row("list", "train_test_split/train_list.txt", |file| {
+            told(formats::reid::vehicle_id(around(around(file)), 800))
+        })
     },
+    row("in-shop", "Eval/list_eval_partition.txt", |file| {
+        told(formats::retrieval::in_shop(around(around(file))))
+    }),
     Format {
-        name: "wav",
-        place: "a.wav",
-        read: |folder| told(data::audio::wave::open(&folder.join("a.wav"))),
+        beside: || vec![("image_class_labels.txt".into(), b"1 1\n2 150\n".to_vec())],
+        ..row("cub", "images.txt", |file| {
+            told(formats::retrieval::cub(around(file), false))
+        })
     },
-    Format {
-        name: "manifest",
-        place: "manifest.csv",
-        read: |folder| {
-            let manifest = data::Manifest::read(folder.join("manifest.csv"));
-            told(manifest.map(|manifest| drop(manifest.evaluation())))
-        },
-    },
-    Format {
-        name: "pairs",
-        place: "pairs.txt",
-        read: |folder| told(data::formats::faces::pairs(folder.join("pairs.txt"))),
-    },
-    Format {
-        name: "list",
-        place: "train_test_split/train_list.txt",
-        read: |folder| told(data::formats::reid::vehicle_id(folder, 800)),
-    },
-    Format {
-        name: "checkpoint",
-        place: "last.safetensors",
-        read: |folder| {
-            told(nn::Checkpoint::<f32>::read(
-                &folder.join("last.safetensors"),
-            ))
-        },
-    },
-    Format {
-        name: "description",
-        place: "last.safetensors",
-        read: |folder| told(Trained::read(&folder.join("last.safetensors"))),
-    },
-    Format {
-        name: "features",
-        place: "f.safetensors",
-        read: |folder| told(Features::read(&folder.join("f.safetensors"))),
-    },
-    Format {
-        name: "npy",
-        place: "f.npy",
-        read: |folder| told(Features::read(&folder.join("f.npy"))),
-    },
-    Format {
-        name: "table",
-        place: "f.csv",
-        read: |folder| told(Features::read(&folder.join("f.csv"))),
-    },
-    Format {
-        name: "gallery",
-        place: "gallery.idx",
-        read: |folder| told(Gallery::read(&folder.join("gallery.idx"))),
-    },
-    Format {
-        name: "config",
-        place: "its-own-base.toml",
-        read: |folder| told(Config::read(&folder.join("its-own-base.toml"))),
-    },
+    row("one-shot-runs", "run01/class_labels.txt", |file| {
+        told(formats::omniglot::one_shot_runs(around(around(file))))
+    }),
+    row("checkpoint", "last.safetensors", |file| {
+        told(nn::Checkpoint::<f32>::read(file))
+    }),
+    row("description", "last.safetensors", |file| {
+        told(Trained::read(file))
+    }),
+    row("features", "f.safetensors", |file| {
+        told(Features::read_with_pairs(file))
+    }),
+    row("npy", "f.npy", |file| told(Features::read(file))),
+    row("table", "f.csv", |file| told(Features::read(file))),
+    row("gallery", "gallery.idx", |file| told(Gallery::read(file))),
+    row("config", "its-own-base.toml", |file| {
+        told(Config::read(file))
+    }),
 ];
 
 /// A folder in which one file is still to be written.
@@ -185,24 +219,20 @@ impl<'a> Place<'a> {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         };
-        match format.name {
-            "cifar-binary" => {
-                (1..=5).for_each(|i| write(&format!("data_batch_{i}.bin"), &record(i)))
-            }
-            "cifar-pickle" => (1..=5).for_each(|i| write(&format!("data_batch_{i}"), &pickled(i))),
-            "list" => write("train_test_split/test_list_800.txt", b"0000007 3\n"),
-            _ => {}
+        for (name, bytes) in (format.beside)() {
+            write(&name, &bytes);
         }
+        write(format.place, b"");
         Place { format, folder }
     }
 
     /// What comes of such a file; fails if it is a panic, or took too much memory.
     fn read(&self, bytes: &[u8], what: &str) -> Result<(), String> {
         let (path, read) = (self.folder.path().join(self.format.place), self.format.read);
-        fs::write(&path, bytes).unwrap();
+        replace(&path, bytes);
         let before = IN_USE.load(Relaxed);
         MOST.store(before, Relaxed);
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(self.folder.path())));
+        let outcome = catch_unwind(AssertUnwindSafe(|| read(&path)));
         let used = MOST.load(Relaxed).saturating_sub(before);
         let name = self.format.name;
         let outcome = outcome.unwrap_or_else(|_| panic!("{name}: a panic at {what}: {bytes:?}"));
@@ -223,27 +253,16 @@ impl<'a> Place<'a> {
     }
 }
 
-/// CIFAR's label and image.
-fn record(label: u8) -> Vec<u8> {
-    [vec![label], vec![label; 3072]].concat()
-}
-
-/// The same as Python 2 pickled it.
-fn pickled(label: u8) -> Vec<u8> {
-    let mut out = b"\x80\x02}(U\x06labels](K".to_vec();
-    out.extend([label, b'e']);
-    out.extend(
-        b"U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
-    );
-    out.extend(b"(K\x01K\x01M\x00\x0c\x86cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R");
-    out.extend(b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00");
-    out.extend([label; 3072]);
-    out.extend(b"tbu.");
-    out
-}
-
 fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus")
+}
+
+/// Gives a file another content. It is not emptied first: some file systems write files to disk at
+/// once that are emptied and filled again, and here are thousands.
+fn replace(path: &Path, bytes: &[u8]) {
+    let mut file = File::options().write(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
 }
 
 /// The files of a format in the corpus, by name.
@@ -258,14 +277,12 @@ fn files(format: &Format) -> BTreeMap<String, Vec<u8>> {
 
 /// The files that can be read.
 fn good(format: &Format) -> BTreeMap<String, Vec<u8>> {
-    match format.name {
-        "cifar-binary" => BTreeMap::from([("made".into(), record(9))]),
-        "cifar-pickle" => BTreeMap::from([("made".into(), pickled(9))]),
-        _ => {
-            let files = files(format).into_iter();
-            files.filter(|(name, _)| name.starts_with("good")).collect()
-        }
-    }
+    let mut files = files(format);
+    files.retain(|name, _| name.starts_with("good"));
+    // A whole description needs a trained network; those of `checkpoint` are read by the same code.
+    let is_there = !files.is_empty() || format.name == "description";
+    assert!(is_there, "{}: no good file", format.name);
+    files
 }
 
 /// A file broken in many ways, with the name of each.

@@ -28,12 +28,9 @@ pub fn run(options: &Eval) -> Result<()> {
         .map(|run| Config::read(&run.join("config.toml")))
         .transpose()?;
     let config = config.unwrap_or_default();
-    let (tests, format) = match &options.data {
-        Some(path) => {
-            let (tests, format) = tests(path, options)?;
-            (tests.into_iter().map(Some).collect(), Some(format))
-        }
-        None => (vec![None], None),
+    let tests = match &options.data {
+        Some(path) => tests(path, options)?.into_iter().map(Some).collect(),
+        None => vec![None],
     };
     let embedding = Embedding { flip: options.flip };
     let effort = Effort {
@@ -42,18 +39,15 @@ pub fn run(options: &Eval) -> Result<()> {
     };
     let mut found = Vec::new();
     for test in &tests {
-        let (judged, protocol, notes) = match test.as_deref().zip(format) {
-            Some((path, format)) => other_data(path, format, config.clone(), options, &trained)?,
+        let (judged, protocol, notes) = match test {
+            Some((path, format)) => other_data(path, *format, config.clone(), options, &trained)?,
             None => own_data(config.clone(), options)?,
         };
         notes.iter().for_each(|note| eprintln!("note    {note}"));
         trained.check_shape(judged.loader.examples().shape())?;
         let figures = trained.model().judge(&judged, embedding, effort)?.figures;
-        let name = test
-            .as_deref()
-            .and_then(Path::file_stem)
-            .unwrap_or_default();
-        let name = name.to_string_lossy().into_owned();
+        let name = test.as_ref().and_then(|(path, _)| path.file_stem());
+        let name = name.unwrap_or_default().to_string_lossy().into_owned();
         if tests.len() > 1 {
             println!("{name:<10} {}", figures.line(OF_PACKS));
         } else {
@@ -160,8 +154,8 @@ fn own_data(mut config: Config, options: &Eval) -> Result<(Judged, Protocol, Vec
     Ok((judged, protocol, loaders.notes))
 }
 
-/// What `--data` stands for, which is one data set or several packs of pairs, and its layout.
-fn tests(path: &Path, options: &Eval) -> Result<(Vec<PathBuf>, Format)> {
+/// What `--data` stands for, which is one data set or several packs of pairs, with its layout.
+fn tests(path: &Path, options: &Eval) -> Result<Vec<(PathBuf, Format)>> {
     let (root, format) = match &options.format {
         Some(name) => {
             let format = serde_json::from_value(json!(name))
@@ -179,7 +173,7 @@ fn tests(path: &Path, options: &Eval) -> Result<(Vec<PathBuf>, Format)> {
         Format::Insightface => pack::find(&root)?,
         _ => vec![root],
     };
-    Ok((tests, format))
+    Ok(tests.into_iter().map(|test| (test, format)).collect())
 }
 
 /// The test part of a folder, or all of it, shown as the network has learned to see.
@@ -192,7 +186,7 @@ fn other_data(
 ) -> Result<(Judged, Protocol, Vec<String>)> {
     let data = &mut config.data;
     (data.test, data.choose) = (None, None);
-    data.fold = data.fold.filter(|_| format.folds().is_some());
+    data.fold = data.fold_for(format);
     (data.folder, data.format) = (Some(path.to_path_buf()), format);
     let [height, width, channels] = trained.net.input;
     (data.rate, data.features, data.seconds, data.hop) = (None, None, None, None);

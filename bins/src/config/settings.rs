@@ -78,6 +78,15 @@ pub struct Data {
     pub augment: AugmentConfig,
 }
 
+impl Data {
+    /// The fold to test another data set by: the one that training leaves out, where both are cut
+    /// into the same folds.
+    pub fn fold_for(&self, other: Format) -> Option<u32> {
+        let left_out = self.fold.unwrap_or(1);
+        self.format.shares_folds(other).then_some(left_out)
+    }
+}
+
 /// A data set that is not trained on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -97,6 +106,15 @@ pub enum Unreadable {
     Refuse,
     /// They are left out and counted.
     Skip,
+}
+
+impl From<Unreadable> for data::Unreadable {
+    fn from(policy: Unreadable) -> Self {
+        match policy {
+            Unreadable::Refuse => data::Unreadable::Refuse,
+            Unreadable::Skip => data::Unreadable::Skip,
+        }
+    }
 }
 
 /// Which training images make up the batches.

@@ -14,14 +14,12 @@ mod cells;
 
 pub use cells::{Cells, Trial};
 
-use super::{
-    Dtype, Features, FeaturesError, Wrong, from_safetensors, numbers, of_file, read, view,
-    whole_numbers, write, wrong,
-};
+use super::tensors::{self, view, whole_numbers};
+use super::{Features, FeaturesError, Wrong, numbers, of_file, read, write, wrong};
 use anyhow::Result;
 use data::metrics::search::{Itself, nearest};
 use data::metrics::{Embeddings, Similarity, scores::Pairwise};
-use safetensors::tensor::SafeTensors;
+use safetensors::tensor::{Dtype, SafeTensors};
 use std::path::Path;
 
 /// Embeddings that can be searched.
@@ -102,7 +100,7 @@ impl Gallery {
     /// [`FeaturesError::Io`].
     pub fn write(&self, path: &Path) -> Result<(), FeaturesError> {
         let Some(cells) = &self.cells else {
-            return write(path, &self.features.to_safetensors(Vec::new()));
+            return write(path, &tensors::encode(&self.features, Vec::new()));
         };
         let dim = self.features.dim;
         let of_rows: Vec<i64> = cells.of_rows().iter().map(|&cell| cell as i64).collect();
@@ -127,7 +125,7 @@ impl Gallery {
                 view(Dtype::I64, vec![1], bytemuck::cast_slice(&probes)),
             ),
         ];
-        write(path, &self.features.to_safetensors(more))
+        write(path, &tensors::encode(&self.features, more))
     }
 
     /// Reads a file, whatever its ending.
@@ -141,7 +139,7 @@ impl Gallery {
 }
 
 fn decoded(bytes: &[u8]) -> Result<Gallery, Wrong> {
-    let features = from_safetensors(bytes)?;
+    let features = tensors::decode(bytes)?;
     features.check()?;
     let dim = features.dim;
     let count = features.len();

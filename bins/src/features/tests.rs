@@ -1,4 +1,5 @@
 use super::*;
+use safetensors::tensor::{Dtype, TensorView};
 
 fn features() -> Features {
     Features {
@@ -52,6 +53,68 @@ fn what_is_written_is_read_again_in_every_format() {
         assert_eq!(Features::read(&path).unwrap(), bare, "{name}");
     }
     assert!(!folder.path().join("bare-f.items.csv").exists());
+}
+
+#[test]
+fn what_stands_beside_an_npy_file_is_never_that_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.npy");
+    features().write(&path).unwrap();
+    let marked = Features {
+        dim: 3,
+        vectors: vec![1.0; 6],
+        is_query: vec![true, false],
+        is_gallery: vec![false, true],
+        ..Features::default()
+    };
+    let bare = Features {
+        is_query: vec![],
+        is_gallery: vec![],
+        ..marked.clone()
+    };
+    for features in [marked, bare] {
+        features.write(&path).unwrap();
+        assert_eq!(Features::read(&path).unwrap(), features);
+    }
+    assert!(!folder.path().join("f.items.csv").exists());
+    // Marks by other programs are often numbers.
+    let table = "label,is_query,e0\n0,1,0.5\n0,0,0.5\n";
+    std::fs::write(folder.path().join("f.csv"), table).unwrap();
+    let found = Features::read(&folder.path().join("f.csv")).unwrap();
+    assert_eq!(found.is_query, [true, false]);
+}
+
+#[test]
+fn whole_numbers_and_pairs_of_other_programs_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("f.safetensors");
+    let floats = [0u8; 16];
+    let whole: Vec<u8> = [0i32, 1, 1, 2]
+        .iter()
+        .flat_map(|n| n.to_le_bytes())
+        .collect();
+    let read = |pairs: &[usize]| {
+        let view =
+            |dtype, shape: &[usize], bytes| TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+        let tensors = [
+            ("features", view(Dtype::F32, &[4, 1], &floats)),
+            ("labels", view(Dtype::I32, &[4], &whole)),
+            ("is_query", view(Dtype::U8, &[4], &[1, 0, 0, 2])),
+            ("pairs", view(Dtype::I32, pairs, &whole)),
+            ("same", view(Dtype::BOOL, &[2], &[1, 0])),
+        ];
+        std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+        Features::read_with_pairs(&path).map_err(|e| e.to_string())
+    };
+    let (features, pairs) = read(&[2, 2]).unwrap();
+    assert_eq!(features.labels, [0, 1, 1, 2]);
+    assert_eq!(features.is_query, [true, false, false, true]);
+    let found: Vec<_> = pairs.iter().map(|p| (p.places, p.same, p.fold)).collect();
+    assert_eq!(found, [([0, 1], true, 0), ([1, 2], false, 0)]);
+    for shape in [&[4][..], &[1, 4], &[4, 1]] {
+        let message = read(shape).unwrap_err();
+        assert!(message.contains("the shape [P, 2]"), "{message}");
+    }
 }
 
 #[test]
@@ -131,7 +194,7 @@ fn hostile_files_are_refused_with_the_place() {
         &["line 2", "`label`"],
     );
     refused("f.csv", b"camera,e0\nnorth,1\n", &["line 2", "`camera`"]);
-    refused("f.csv", b"is_query,e0\n1,1\n", &["line 2", "true or false"]);
+    refused("f.csv", b"is_query,e0\n2,1\n", &["line 2", "true or false"]);
     refused("f.npy", b"PK", &["NPY"]);
     refused(
         "f.npy",
@@ -192,9 +255,9 @@ fn damaged_files_are_no_surprise() {
         features().write(&path).unwrap();
         let bytes = std::fs::read(&path).unwrap();
         let decode = |bytes: &[u8]| match name {
-            "f.safetensors" => from_safetensors(bytes).and_then(|f| f.check()).is_ok(),
+            "f.safetensors" => tensors::decode(bytes).and_then(|f| f.check()).is_ok(),
             "f.npy" => npy::decode(bytes).is_ok(),
-            _ => from_csv(bytes).and_then(|f| f.check()).is_ok(),
+            _ => table::decode(bytes).and_then(|f| f.check()).is_ok(),
         };
         assert!(decode(&bytes));
         let whole = (0..bytes.len()).filter(|&n| decode(&bytes[..n])).count();

@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use data::Examples;
 use data::metrics::rerank::Rerank;
 use data::metrics::retrieval::{
-    Identities, JUNK, MeanCurve, Retrieved, Rule, Ties, evaluate_places, single_gallery_shot,
-    vehicle_id,
+    Identities, JUNK, JUNK_LABEL, MeanCurve, Retrieved, Rule, Ties, evaluate_places,
+    single_gallery_shot, vehicle_id,
 };
 use data::metrics::scores::{Pairwise, Scores, Similarity};
 use std::collections::BTreeSet;
@@ -29,8 +29,6 @@ pub const SUMMARY: &[&str] = &[
     "reranked_rank_1",
 ];
 
-/// The label of junk.
-const JUNK_LABEL: &str = "-1";
 /// Drawings of a gallery.
 const DRAWINGS: usize = 10;
 /// Ranks that are reported of drawn galleries; those of CUHK03 are small enough for 20.
@@ -137,11 +135,11 @@ pub fn judge(question: &Question, found: &Embedded, effort: Effort) -> Result<Fi
             return Ok(figures);
         }
         Drawing::PerQuery(splits) => {
-            let curves = splits
-                .iter()
-                .enumerate()
-                .filter(|(_, places)| !places.is_empty());
-            let curves = curves.map(|(seed, places)| shots(question, found, places, seed as u64));
+            let curves = splits.iter().filter(|(_, places)| !places.is_empty());
+            let curves = curves.map(|(number, places)| {
+                // A split draws alone what it draws among all.
+                shots(question, found, places, u64::from(*number))
+            });
             let curves: Vec<MeanCurve> = curves.collect::<Result<_>>()?;
             add_drawn(&mut figures, &curves);
             add_spread(&mut figures, found)?;
@@ -192,10 +190,12 @@ fn shots(question: &Question, found: &Embedded, places: &[usize], seed: u64) -> 
     )?)
 }
 
-/// The mean of curves, as far as they go, and the queries without a match in all of them.
+/// The mean of curves, as far as they go, and the queries without a match in all of them. A split
+/// without any match has no curve.
 fn add_drawn(figures: &mut Figures, curves: &[MeanCurve]) {
     for k in DRAWN_RANKS {
         let reached = curves.iter().filter_map(|curve| curve.cmc.get(k - 1));
+        let reached = reached.filter(|share| share.is_finite());
         let (sum, count) = reached.fold((0.0, 0), |(sum, n), share| (sum + share, n + 1));
         if count > 0 {
             figures.push(format!("rank_{k}"), sum / f64::from(count));
@@ -245,14 +245,20 @@ mod tests {
             known: None,
         };
         let question = Question {
-            drawing: Drawing::PerQuery(vec![vec![0, 1, 2, 3], vec![4, 5, 6, 7], Vec::new()]),
+            drawing: Drawing::PerQuery(vec![
+                (1, vec![0, 1, 2, 3]),
+                (2, vec![4, 5, 6, 7]),
+                (3, Vec::new()),
+                // Two people, seen once each: nothing can be found.
+                (4, vec![0, 2]),
+            ]),
             ..Question::new(ids, vec![1, 2, 1, 2, 1, 2, 1, 2], &[], &[])
         };
         let figures = judge(&question, &found, Effort::default()).unwrap();
         let shares = ["rank_1", "rank_5", "rank_20", "map"].map(|key| figures.get(key));
         assert_eq!(shares, [Some(0.5), Some(1.0), Some(1.0), None]);
         let counts = ["splits", "unmatched"].map(|key| figures.get(key));
-        assert_eq!(counts, [Some(2.0), Some(0.0)]);
+        assert_eq!(counts, [Some(3.0), Some(2.0)]);
     }
 
     #[test]

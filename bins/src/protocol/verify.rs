@@ -158,7 +158,7 @@ pub fn judge(question: &Question, found: &Embedded) -> Result<Figures> {
     let mut figures = figures
         .with("pairs", same.len() as f64)
         .with("negatives", roc.negatives() as f64);
-    if !found.labels.is_empty() && question.folding != Folding::Packed {
+    if question.folding != Folding::Packed {
         add_spread(&mut figures, found)?;
     }
     Ok(figures)
@@ -214,6 +214,7 @@ mod tests {
         let found = Embedded {
             embeddings: [vec![1.0, 0.0], pairs.iter().flat_map(row).collect()].concat(),
             dim: 2,
+            labels: (0..=pairs.len()).collect(),
             ..Embedded::default()
         };
         let pair = |(i, &(_, same, fold)): (usize, &(f32, bool, usize))| Pair {

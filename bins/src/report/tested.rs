@@ -192,7 +192,7 @@ fn sampled(exam: Exam, most: usize) -> Result<Exam> {
                 .collect(),
             drawing: match question.drawing {
                 Drawing::PerQuery(splits) => {
-                    Drawing::PerQuery(splits.iter().map(|at| moved(at)).collect())
+                    Drawing::PerQuery(splits.iter().map(|(n, at)| (*n, moved(at))).collect())
                 }
                 other => other,
             },

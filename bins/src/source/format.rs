@@ -159,10 +159,21 @@ impl Format {
 
     /// Into how many folds its authors have cut it for training and test in turn.
     pub fn folds(self) -> Option<u32> {
+        self.folding().map(|(_, folds)| folds)
+    }
+
+    /// Whether both are cut into the same folds, so that what one has learnt from is in the
+    /// training part of the other.
+    pub fn shares_folds(self, other: Format) -> bool {
+        self.folding().is_some() && self.folding() == other.folding()
+    }
+
+    /// Whose folds they are, and how many.
+    fn folding(self) -> Option<(&'static str, u32)> {
         match self {
-            Format::Esc10 | Format::Esc50 => Some(5),
-            Format::Urbansound => Some(10),
-            Format::Cuhk03LabeledClassic | Format::Cuhk03DetectedClassic => Some(20),
+            Format::Esc10 | Format::Esc50 => Some(("ESC", 5)),
+            Format::Urbansound => Some(("UrbanSound8K", 10)),
+            Format::Cuhk03LabeledClassic | Format::Cuhk03DetectedClassic => Some(("CUHK03", 20)),
             _ => None,
         }
     }
@@ -175,6 +186,29 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Data;
+
+    #[test]
+    fn another_data_set_is_tested_by_the_fold_that_training_left_out_or_by_none() {
+        let learnt = |format, fold| Data {
+            format,
+            fold,
+            ..Data::default()
+        };
+        let (labeled, detected) = (Format::Cuhk03LabeledClassic, Format::Cuhk03DetectedClassic);
+        assert_eq!(learnt(labeled, Some(7)).fold_for(detected), Some(7));
+        // Without a fold the first was left out.
+        assert_eq!(learnt(detected, None).fold_for(labeled), Some(1));
+        let fold_3 = learnt(Format::Esc50, Some(3));
+        assert_eq!(fold_3.fold_for(Format::Esc10), Some(3));
+        assert_eq!(fold_3.fold_for(Format::Urbansound), None);
+        assert_eq!(fold_3.fold_for(labeled), None);
+        assert_eq!(
+            learnt(Format::Market1501, None).fold_for(Format::Duke),
+            None
+        );
+        assert_eq!(learnt(Format::Mnist, None).fold_for(detected), None);
+    }
 
     /// The list of the table is the list of the type: serde names all variants in its error.
     #[test]

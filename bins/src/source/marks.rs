@@ -5,7 +5,7 @@ use super::{DataError, Format, survey};
 use anyhow::{Result, bail};
 use data::Manifest;
 use data::formats::cuhk03::{self, Boxes};
-use data::formats::{faces, omniglot};
+use data::formats::{lfw, omniglot};
 use data::manifest::{Entry, Split, Survey};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -61,9 +61,9 @@ pub enum Drawing {
     Nothing,
     /// Once for all queries, which are the other images: VehicleID.
     PerIdentity,
-    /// Anew for each query, among the images at these places, split by split: the classic protocol
-    /// of CUHK03.
-    PerQuery(Vec<Vec<usize>>),
+    /// Anew for each query, among the images at these places, for each split by its number: the
+    /// classic protocol of CUHK03. What is drawn depends on the number.
+    PerQuery(Vec<(u32, Vec<usize>)>),
 }
 
 /// One run of one-shot classification: which training example is of the class of each test
@@ -83,9 +83,9 @@ pub(super) enum Asked {
     Nothing,
     Runs(Vec<omniglot::Run>),
     OnePerId,
-    /// The labels of those in each.
-    Splits(Vec<BTreeSet<String>>),
-    Pairs(Vec<faces::Pair>, Folding),
+    /// The number of each, from 1, and the labels of those in it.
+    Splits(Vec<(u32, BTreeSet<String>)>),
+    Pairs(Vec<lfw::Pair>, Folding),
 }
 
 impl Asked {
@@ -106,10 +106,10 @@ impl Asked {
             Format::Omniglot => Asked::Runs(add_runs(root, &mut survey.manifest)?),
             Format::Vehicleid | Format::Vehicleid1600 | Format::Vehicleid2400 => Asked::OnePerId,
             Format::LfwView1 => {
-                let pairs = faces::view1(root, &mut survey.manifest)?;
+                let pairs = lfw::view1(root, &mut survey)?;
                 Asked::Pairs(pairs, Folding::Chosen)
             }
-            Format::Lfw => match faces::view2(root, &mut survey.manifest)? {
+            Format::Lfw => match lfw::view2(root, &mut survey)? {
                 Some(pairs) => Asked::Pairs(pairs, Folding::Crossed),
                 None => {
                     notes.push(
@@ -134,7 +134,7 @@ impl Asked {
     pub(super) fn mark(self, part: &mut Part, notes: &mut Vec<String>) -> Result<()> {
         match self {
             Asked::Nothing => {}
-            Asked::Runs(runs) => part.mark_runs(&runs),
+            Asked::Runs(runs) => part.mark_runs(&runs, notes),
             Asked::OnePerId => part.marks.drawing = Drawing::PerIdentity,
             Asked::Splits(splits) => part.mark_splits(&splits),
             Asked::Pairs(pairs, folding) => {
@@ -147,7 +147,7 @@ impl Asked {
 }
 
 /// Lists of other people, or of a folder around them.
-fn without_images(pairs: &[faces::Pair]) -> DataError {
+fn without_images(pairs: &[lfw::Pair]) -> DataError {
     let [first, _] = pairs[0].paths();
     DataError(format!(
         "pairs of faces: expected the images that the lists name, such as {first}, found those of \
@@ -168,17 +168,16 @@ fn splits(
     Ok(match fold {
         Some(fold) => {
             let survey = classic.split(fold)?;
-            (
-                Asked::Splits(vec![tests[fold as usize - 1].clone()]),
-                survey,
-            )
+            let people = tests[fold as usize - 1].clone();
+            (Asked::Splits(vec![(fold, people)]), survey)
         }
         None => {
             notes.push(format!(
                 "all {} splits are judged, as suits a network that has learnt from other people",
                 tests.len()
             ));
-            (Asked::Splits(tests.to_vec()), classic.all())
+            let tests = (1..).zip(tests.iter().cloned()).collect();
+            (Asked::Splits(tests), classic.all())
         }
     })
 }
@@ -224,8 +223,8 @@ impl Part {
         paths.map(|(i, path)| (name(path), i)).collect()
     }
 
-    /// Runs whose images could all be read.
-    fn mark_runs(&mut self, runs: &[omniglot::Run]) {
+    /// Runs whose images could all be read; `notes` are told of the others.
+    fn mark_runs(&mut self, runs: &[omniglot::Run], notes: &mut Vec<String>) {
         // Paths of runs end in `runNN/training/class01.png`, which no other path does.
         let of_run: HashMap<String, usize> = (self.places(|path| path).iter())
             .map(|(path, &place)| (last_names(path), place))
@@ -243,22 +242,29 @@ impl Part {
             })
         };
         self.marks.runs = runs.iter().filter_map(run).collect();
+        let missing = runs.len() - self.marks.runs.len();
+        if missing > 0 {
+            notes.push(format!(
+                "{missing} of {} one-shot runs left out: an image cannot be read",
+                runs.len()
+            ));
+        }
     }
 
     /// The examples of each split.
-    fn mark_splits(&mut self, splits: &[BTreeSet<String>]) {
+    fn mark_splits(&mut self, splits: &[(u32, BTreeSet<String>)]) {
         let labels = self.content.labels();
-        let places = |people: &BTreeSet<String>| {
+        let places = |(number, people): &(u32, BTreeSet<String>)| {
             let is_in = |&i: &usize| people.contains(&self.classes[labels[i]]);
-            (0..labels.len()).filter(is_in).collect()
+            (*number, (0..labels.len()).filter(is_in).collect())
         };
         let places = splits.iter().map(places).collect();
         self.marks.drawing = Drawing::PerQuery(places);
     }
 
     /// Pairs whose images are both there. A pair that is left out moves no other's fold.
-    fn mark_pairs(&mut self, pairs: &[faces::Pair], notes: &mut Vec<String>) -> Result<()> {
-        let places = self.places(faces::stem);
+    fn mark_pairs(&mut self, pairs: &[lfw::Pair], notes: &mut Vec<String>) -> Result<()> {
+        let places = self.places(lfw::stem);
         let marked = pairs.iter().filter_map(|pair| {
             let [a, b] = pair.stems();
             Some(Pair {

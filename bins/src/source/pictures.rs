@@ -209,10 +209,7 @@ impl Reader<'_> {
                 data.memory
             )));
         }
-        let unreadable = match data.unreadable {
-            Unreadable::Refuse => data::Unreadable::Refuse,
-            Unreadable::Skip => data::Unreadable::Skip,
-        };
+        let unreadable = data.unreadable.into();
         let (set, numbers, left_out) = pack.load(self.shape, self.frame(), unreadable)?;
         let mut part = Part::of_set(noted((set, left_out), notes));
         let place = |number: usize| numbers.binary_search(&number).ok();
@@ -235,8 +232,12 @@ impl Reader<'_> {
 
     /// The megabytes that so many pictures take, and whether they may be kept in memory.
     fn room(&self, pictures: usize) -> (u64, bool) {
-        let bytes = pictures as u64 * self.shape.iter().map(|&n| n as u64).product::<u64>();
-        (bytes >> 20, bytes <= (self.config.data.memory as u64) << 20)
+        let bytes = self.shape.iter().fold(pictures as u64, |bytes, &n| {
+            // Sides are stated by users.
+            bytes.saturating_mul(n as u64)
+        });
+        let megabytes = bytes.div_ceil(1 << 20);
+        (megabytes, megabytes <= self.config.data.memory as u64)
     }
 
     /// In memory if there is room; parts of pictures are cut from the files themselves.

@@ -353,7 +353,7 @@ fn features_of_anybody_are_judged_by_every_protocol() {
         folder.path(),
         &arguments,
         3,
-        &["f.safetensors", "`labels`", "15"],
+        &["f.safetensors", "labels", "15"],
     );
     let classify = [
         "metrics",

@@ -3,17 +3,16 @@
 //!
 //! The binary form (`cifar-10-batches-bin`, `cifar-100-binary`) and the python form
 //! (`cifar-10-batches-py`, `cifar-100-python`) are told apart by their file names. A pickle is
-//! read as data: what it would have python construct stands there as a tuple of its arguments,
-//! and nothing of it is executed.
+//! read as data: nothing of it is executed.
 //!
 //! Files may hold fewer images than the official ones, as long as they are whole.
 
 use super::list;
+use super::pickle::{Broken, Pickle, Place, Value};
 use crate::error::{Error, Result};
 use crate::set::ImageSet;
 use crate::split::Official;
-use serde_pickle::{DeOptions, HashableValue, Value};
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 
@@ -171,22 +170,22 @@ impl Form<'_> {
 
     /// A dictionary of an array `data` `[n, 3072]` and a list of labels.
     fn pickle(&self, path: &Path, bytes: &[u8], content: &mut Content) -> Result<()> {
-        let fields = dictionary(path, bytes)?;
+        let pickle = parsed(path, bytes)?;
+        let fields = dictionary(path, &pickle)?;
         let field = |name: &str| {
-            let expected = format!("a dictionary with {name:?}");
-            let keys = fields.keys().cloned().collect::<Vec<_>>().join(", ");
-            fields
-                .get(name)
-                .ok_or_else(|| damaged(path, 0, &expected, &keys))
+            let found = field(&pickle, fields, name);
+            found.ok_or_else(|| {
+                let keys = fields.iter().filter_map(|&(key, _)| text(&pickle[key]));
+                let keys: Vec<_> = keys.take(NAMED).collect();
+                let expected = format!("a dictionary with {name:?}");
+                damaged(path, 0, &expected, &keys.join(", "))
+            })
         };
         let wrong = |what: &str| damaged(path, 0, what, "something else");
-        // numpy: (version, shape, type, in columns, bytes).
-        let pixels = match field("data")? {
-            Value::Tuple(state) => match state.as_slice() {
-                [_, _, _, Value::Bool(false), Value::Bytes(pixels)] => pixels,
-                _ => return Err(wrong("an array of bytes in rows")),
-            },
-            _ => return Err(wrong("an array \"data\"")),
+        let pixels = match pickle.array(field("data")?) {
+            Some([_, _, _, Value::Bool(false), Value::Bytes(pixels)]) => pixels,
+            Some(_) => return Err(wrong("an array of bytes in rows")),
+            None => return Err(wrong("an array \"data\"")),
         };
         let Value::List(labels) = field(self.labels_key)? else {
             return Err(wrong("a list of labels"));
@@ -201,8 +200,8 @@ impl Form<'_> {
             ));
         }
         for (label, image) in labels.iter().zip(pixels.chunks_exact(IMAGE)) {
-            let label = match label {
-                Value::I64(label) => usize::try_from(*label).ok(),
+            let label = match pickle[*label] {
+                Value::Whole(label) => usize::try_from(label).ok(),
                 _ => None,
             };
             let label = label.ok_or_else(|| wrong("labels that are whole numbers"))?;
@@ -248,23 +247,25 @@ impl Form<'_> {
             return Ok(self.numbers());
         }
         let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-        let fields = dictionary(&path, &bytes)?;
-        let names = match fields.get(self.names_key) {
-            Some(Value::List(names)) => names.iter().filter_map(text).collect(),
-            _ => Vec::new(),
+        let pickle = parsed(&path, &bytes)?;
+        let names = match field(&pickle, dictionary(&path, &pickle)?, self.names_key) {
+            Some(Value::List(names)) => &names[..],
+            _ => &[],
         };
-        self.checked(&path, names)
+        let name = |&at: &Place| text(&pickle[at]).map(Cow::into_owned);
+        // One more than are wanted, and no more: all may refer to one long text.
+        let names = names.iter().take(self.classes + 1).filter_map(name);
+        self.checked(&path, names.collect())
     }
 
     fn checked(&self, path: &Path, names: Vec<String>) -> Result<Vec<String>> {
         if names.len() != self.classes {
             let expected = format!("the names of {} classes", self.classes);
-            return Err(damaged(
-                path,
-                0,
-                &expected,
-                &format!("{} names", names.len()),
-            ));
+            let found = match names.len() > self.classes {
+                true => "more names".into(),
+                false => format!("{} names", names.len()),
+            };
+            return Err(damaged(path, 0, &expected, &found));
         }
         Ok(names)
     }
@@ -274,26 +275,38 @@ impl Form<'_> {
     }
 }
 
-/// A pickled dictionary by the text of its keys.
-fn dictionary(path: &Path, bytes: &[u8]) -> Result<BTreeMap<String, Value>> {
-    let options = DeOptions::new().replace_unresolved_globals();
-    let value = serde_pickle::value_from_slice(bytes, options)
-        .map_err(|e| damaged(path, 0, "a pickled dictionary", &e.to_string()))?;
-    let Value::Dict(fields) = value else {
-        return Err(damaged(path, 0, "a pickled dictionary", "another object"));
-    };
-    let named = |(key, value)| match key {
-        HashableValue::String(key) => Some((key, value)),
-        HashableValue::Bytes(key) => Some((String::from_utf8_lossy(&key).into_owned(), value)),
-        _ => None,
-    };
-    Ok(fields.into_iter().filter_map(named).collect())
+/// Keys that an error names.
+const NAMED: usize = 10;
+
+fn parsed<'a>(path: &Path, bytes: &'a [u8]) -> Result<Pickle<'a>> {
+    let broken = |b: Broken| damaged(path, b.offset, "a pickled dictionary", &b.found);
+    Pickle::read(bytes).map_err(broken)
 }
 
-fn text(value: &Value) -> Option<String> {
+/// The items of a pickled dictionary.
+fn dictionary<'p>(path: &Path, pickle: &'p Pickle<'_>) -> Result<&'p [(Place, Place)]> {
+    match pickle.root() {
+        Value::Dict(fields) => Ok(fields),
+        _ => Err(damaged(path, 0, "a pickled dictionary", "another object")),
+    }
+}
+
+/// The value of a key; of several, the last one, as python has it.
+fn field<'p, 'a>(
+    pickle: &'p Pickle<'a>,
+    fields: &[(Place, Place)],
+    name: &str,
+) -> Option<&'p Value<'a>> {
+    let is_it = |&&(key, _): &&(Place, Place)| text(&pickle[key]).is_some_and(|key| key == name);
+    let (_, value) = fields.iter().rev().find(is_it)?;
+    Some(&pickle[*value])
+}
+
+/// Text, of whatever python.
+fn text<'p>(value: &'p Value<'_>) -> Option<Cow<'p, str>> {
     match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Bytes(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Bytes(text) => Some(String::from_utf8_lossy(text)),
         _ => None,
     }
 }

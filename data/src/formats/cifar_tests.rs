@@ -109,6 +109,20 @@ fn the_python_form() {
     assert!(message.contains("the names of 20 classes"), "{message}");
 }
 
+/// A text that many names and keys refer to is no more memory than there are classes.
+#[test]
+fn one_long_name_for_all_is_no_list_of_classes() {
+    let fine = pickled("fine_labels", &[99, 3]);
+    let mut meta = [&b"\x80\x02}U\x10fine_label_names](T"[..], &[0, 0, 1, 0]].concat();
+    meta.extend([b'x'; 1 << 16]);
+    meta.extend(b"q\x00");
+    (0..1 << 15).for_each(|_| meta.extend(b"h\x00"));
+    meta.extend(b"es.");
+    let folder = folder(&[("train", &fine), ("test", &fine), ("meta", &meta)]);
+    let error = hundred(folder.path(), Labels::Fine).unwrap_err();
+    assert!(error.to_string().contains("found more names"), "{error}");
+}
+
 #[test]
 fn damage_is_named_with_its_place() {
     let good = binary(&[&[4, 99], &[19, 0]]);
@@ -183,7 +197,10 @@ proptest! {
         let mut bytes = pickled("fine_labels", &[1]);
         changes.iter().for_each(|&(at, byte)| bytes[at] = byte);
         let path = Path::new("memory");
-        let _ = dictionary(path, &bytes);
-        let _ = dictionary(path, &bytes[..cut]);
+        for bytes in [&bytes[..], &bytes[..cut]] {
+            if let Ok(pickle) = parsed(path, bytes) {
+                let _ = dictionary(path, &pickle);
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::split::Official;
 use engine::par;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Makes a CSV manifest of anything.
 ///
@@ -27,11 +28,13 @@ pub fn convert(content: &Content, csv: impl AsRef<Path>, copy: bool) -> Result<M
         _ => Path::new("."),
     };
     fs::create_dir_all(parent).map_err(|e| Error::io(parent, e))?;
+    let stem = csv.file_stem().map(|stem| stem.to_string_lossy());
+    let stem = stem.unwrap_or("images".into());
     let entries = match content {
         Content::Files(survey) if copy => copied(&survey.manifest, parent)?,
         Content::Files(survey) => moved(&survey.manifest, parent, csv)?,
-        Content::Pictures { official, .. } => unpacked(official, parent, csv)?,
-        Content::Pairs(pack) => unpaired(pack, parent, csv)?,
+        Content::Pictures { official, .. } => unpacked(official, parent, &stem)?,
+        Content::Pairs(pack) => unpaired(pack, parent, &stem)?,
     };
     let manifest = Manifest {
         name: csv.display().to_string(),
@@ -74,10 +77,7 @@ fn copied(manifest: &Manifest, parent: &Path) -> Result<Vec<Entry>> {
     Ok(manifest.entries.clone())
 }
 
-fn unpacked(official: &Official, parent: &Path, csv: &Path) -> Result<Vec<Entry>> {
-    let stem = csv
-        .file_stem()
-        .map_or("images".into(), |s| s.to_string_lossy());
+fn unpacked(official: &Official, parent: &Path, stem: &str) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for (set, name, split) in [
         (&official.train, "train", Split::Train),
@@ -92,7 +92,7 @@ fn unpacked(official: &Official, parent: &Path, csv: &Path) -> Result<Vec<Entry>
                 return Err(Error::invalid(set.name(), "1 or 3 channels", other, hint));
             }
         };
-        let folder = parent.join(&*stem).join(name);
+        let folder = parent.join(stem).join(name);
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
         let results = par::map(set.len(), |i| {
             let path = folder.join(format!("{i:06}.png"));
@@ -108,13 +108,10 @@ fn unpacked(official: &Official, parent: &Path, csv: &Path) -> Result<Vec<Entry>
     Ok(entries)
 }
 
-fn unpaired(pack: &Pack, parent: &Path, csv: &Path) -> Result<Vec<Entry>> {
-    let stem = csv
-        .file_stem()
-        .map_or("images".into(), |s| s.to_string_lossy());
-    let folder = parent.join(&*stem);
+fn unpaired(pack: &Pack, parent: &Path, stem: &str) -> Result<Vec<Entry>> {
+    let folder = parent.join(stem);
     fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, e))?;
-    let entry = |(i, image): (usize, &Vec<u8>)| {
+    let entry = |(i, image): (usize, &Arc<[u8]>)| {
         let kind = if image.starts_with(b"\x89PNG") {
             "png"
         } else {
@@ -210,10 +207,10 @@ mod tests {
     #[test]
     fn packs_of_pairs_are_unpacked() {
         let root = tempfile::tempdir().unwrap();
-        let whole = b"\x89PNG".to_vec();
+        let whole: Arc<[u8]> = b"\x89PNG"[..].into();
         let content = Content::Pairs(Pack {
             name: "pack".into(),
-            images: vec![whole.clone(), whole.clone(), whole.clone(), vec![1]],
+            images: vec![whole.clone(), whole.clone(), whole.clone(), [1][..].into()],
             same: vec![true, false],
         });
         let csv = root.path().join("lfw.csv");
@@ -233,6 +230,6 @@ mod tests {
                 ("1b", Some(1))
             ]
         );
-        assert_eq!(fs::read(read.path(2)).unwrap(), whole);
+        assert_eq!(fs::read(read.path(2)).unwrap(), *whole);
     }
 }

@@ -70,7 +70,7 @@ impl Boxes {
     }
 
     /// The folder, from the root, that holds images with names of their own.
-    fn folder(self, root: &Path) -> Option<String> {
+    fn folder(self, root: &Path) -> Result<Option<String>> {
         let word = self.word();
         let names = [
             format!("images_{word}"),
@@ -78,11 +78,17 @@ impl Boxes {
             format!("cuhk03_{word}"),
             String::new(),
         ];
-        names.into_iter().find(|folder| {
-            let found = list::images(root, folder, false).unwrap_or_default();
+        for folder in names {
+            if !root.join(&folder).is_dir() {
+                continue;
+            }
+            let found = list::images(root, &folder, false)?;
             let first = found.images.first();
-            first.is_some_and(|path| parse(list::basename(path)).is_some())
-        })
+            if first.is_some_and(|path| parse(list::basename(path)).is_some()) {
+                return Ok(Some(folder));
+            }
+        }
+        Ok(None)
     }
 
     /// What speaks for the new protocol by its own files.
@@ -97,7 +103,7 @@ impl Boxes {
         if !root.join(SPLITS).is_file() {
             return None;
         }
-        let folder = self.folder(root)?;
+        let folder = self.folder(root).ok()??;
         let images = match folder.as_str() {
             "" => "images like 1_001_1_01.png".to_string(),
             _ => format!("images like 1_001_1_01.png in {folder}"),
@@ -105,7 +111,7 @@ impl Boxes {
         Some(vec![format!("the file {SPLITS}"), images])
     }
 
-    /// What to do where something is missing.
+    /// What to do where the images or their folders are missing.
     fn missing(self, root: &Path, expected: String) -> Error {
         let word = self.word();
         let (found, hint) = match original(root) {
@@ -164,7 +170,7 @@ pub fn new_protocol(boxes: Boxes, root: impl AsRef<Path>) -> Result<Survey> {
         return Err(boxes.missing(root, expected));
     }
     let mut entries = of_config(&config)?;
-    let folder = boxes.folder(root).ok_or_else(|| {
+    let folder = boxes.folder(root)?.ok_or_else(|| {
         let expected = format!("images like images_{}/1_001_1_01.png", boxes.word());
         boxes.missing(root, expected)
     })?;
@@ -190,8 +196,12 @@ fn of_config(config: &Path) -> Result<Vec<Entry>> {
         return Err(bad("no list of files"));
     };
     let names: Option<Vec<&str>> = names.iter().map(Value::text).collect();
-    let names = names.filter(|names| names.iter().all(|n| stays_inside(n)));
     let names = names.ok_or_else(|| bad("a file without a name"))?;
+    if let Some(name) = names.iter().find(|name| !stays_inside(name)) {
+        return Err(bad(&format!(
+            "the file {name:?}, which leads out of the folder"
+        )));
+    }
     let whole = |name: &str| {
         let list = variables.get(name).and_then(Value::whole);
         list.ok_or_else(|| bad(&format!("no whole numbers {name}")))
@@ -252,12 +262,19 @@ pub struct Classic {
 pub fn classic(boxes: Boxes, root: impl AsRef<Path>) -> Result<Classic> {
     let root = root.as_ref();
     let config = root.join(SPLITS);
-    let folder = boxes.folder(root).filter(|_| config.is_file());
-    let Some(folder) = folder else {
+    let folder = boxes.folder(root)?.ok_or_else(|| {
         let word = boxes.word();
         let expected = format!("images like images_{word}/1_001_1_01.png, and {SPLITS}");
-        return Err(boxes.missing(root, expected));
-    };
+        boxes.missing(root, expected)
+    })?;
+    if !config.is_file() {
+        return Err(Error::invalid(
+            format!("classic protocol of CUHK03 in {}", root.display()),
+            format!("{SPLITS} beside the images"),
+            "the images alone",
+            "in MATLAB: load('cuhk-03.mat', 'testsets'), then save('testsets.mat', 'testsets', '-v7')",
+        ));
+    }
     let listing = list::images(root, &folder, false)?;
     let (mut images, mut people) = (Vec::new(), BTreeSet::new());
     for path in &listing.images {

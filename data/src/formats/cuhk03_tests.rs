@@ -1,7 +1,8 @@
 //! Tests of CUHK03 in each of its forms.
 
 use super::*;
-use crate::formats::list::tests::touch;
+use crate::formats::Content;
+use crate::formats::list::tests::{refused, touch};
 use crate::formats::mat::tests::{file, numbers, text};
 use crate::metrics::retrieval::Rule;
 
@@ -25,26 +26,12 @@ fn config(root: &Path, boxes: Boxes, train: f64, labels: &[f64]) {
     std::fs::write(root.join(boxes.config()), file(&variables)).unwrap();
 }
 
-#[track_caller]
-fn refused(result: Result<impl Sized>, parts: &[&str]) {
-    let message = result.err().expect("an error").to_string();
-    for part in parts {
-        assert!(message.contains(part), "`{part}` is missing in: {message}");
-    }
-}
-
 #[test]
 fn the_new_protocol_from_its_own_file() {
     for folder in ["images_detected/", "detected/", "cuhk03_detected/", ""] {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
-        touch(
-            root,
-            &NAMES
-                .map(|n| format!("{folder}{n}"))
-                .each_ref()
-                .map(String::as_str),
-        );
+        touch(root, NAMES.map(|n| format!("{folder}{n}")));
         config(root, Boxes::Detected, 2.0, &[1.0, 1.0, 846.0, 846.0]);
         let survey = new_protocol(Boxes::Detected, root).unwrap();
         let entries = &survey.manifest.entries;
@@ -74,9 +61,9 @@ fn copies_are_found_in_the_folder_and_below_it() {
         "bounding_box_test/0002_c2_1_000001.png",
     ];
     for kind in ["labeled", "detected"] {
-        touch(&root.path().join(kind), &copy);
+        touch(&root.path().join(kind), copy);
     }
-    touch(root.path(), &["detected/query/0003_c1_1_000001.png"]);
+    touch(root.path(), ["detected/query/0003_c1_1_000001.png"]);
     let images = |boxes, folder: &str| {
         let survey = new_protocol(boxes, root.path().join(folder)).unwrap();
         survey.manifest.entries.len()
@@ -97,12 +84,16 @@ fn lists_that_do_not_fit_and_what_is_missing_are_named() {
     refused(read(), &["Market-1501's folders", "found something else"]);
     config(root, Boxes::Labeled, 1.0, &[1.0; 4]);
     refused(read(), &["images_labeled/1_001_1_01.png"]);
-    touch(root, &["images_labeled/1_001_1_01.png"]);
+    touch(root, ["images_labeled/1_001_1_01.png"]);
     assert!(read().is_ok());
     config(root, Boxes::Labeled, 5.0, &[1.0; 4]);
     refused(read(), &["5 in train_idx"]);
     config(root, Boxes::Labeled, 1.0, &[1.0; 3]);
     refused(read(), &["4 files, 3 labels"]);
+    let name = Value::Cells(vec![text("../1_001_1_01.png")]);
+    let path = root.join(Boxes::Labeled.config());
+    std::fs::write(path, file(&[("filelist", name)])).unwrap();
+    refused(read(), &["../1_001_1_01.png", "leads out of the folder"]);
 }
 
 #[test]
@@ -129,7 +120,7 @@ fn the_classic_splits() {
     let root = root.path();
     touch(
         root,
-        &[
+        [
             "images_labeled/1_001_1_01.png",
             "images_labeled/1_001_2_06.png",
             "images_labeled/1_002_1_01.png",
@@ -137,6 +128,13 @@ fn the_classic_splits() {
             "images_labeled/5_001_1_01.png",
             "images_labeled/5_001_2_06.png",
         ],
+    );
+    let without = classic(Boxes::Labeled, root);
+    refused(without, &["testsets.mat beside", "save('testsets.mat'"]);
+    let nothing = classic(Boxes::Detected, root);
+    refused(
+        nothing,
+        &["images_detected/1_001_1_01.png", "something else"],
     );
     let read = |splits: &[&[f64]]| {
         let cells = splits.iter().map(|s| numbers(s)).collect();
@@ -159,6 +157,12 @@ fn the_classic_splits() {
             .collect()
     };
     let one = splits.split(1).unwrap();
+    // What is inspected and converted is one test, never the union of all.
+    let usual = crate::formats::format("cuhk03-labeled-classic").unwrap();
+    match usual.read(root).unwrap() {
+        Content::Files(survey) => assert_eq!(survey, one),
+        other => panic!("{other:?}"),
+    }
     assert_eq!(
         test(&one),
         seen(&[("1_001", 1), ("1_001", 2), ("1_002", 1)])
@@ -186,6 +190,6 @@ fn the_classic_splits() {
     }
     std::fs::write(root.join("testsets.mat"), file(&[("x", numbers(&[1.0]))])).unwrap();
     refused(classic(Boxes::Labeled, root), &["no such cells"]);
-    touch(root, &["images_labeled/6_001_1_01.png"]);
+    touch(root, ["images_labeled/6_001_1_01.png"]);
     refused(read(&[&[5.0, 1.0]]), &["6_001_1_01.png"]);
 }

@@ -128,8 +128,8 @@ mod tests {
         for fold in 1..=5 {
             table += &format!("{fold}-100032-A-0.wav,{fold},0,dog,True,100032,A\n");
             table += &format!("{fold}-17092-B-27.wav,{fold},27,brushing_teeth,False,17092,B\n");
-            touch(root.path(), &[&format!("audio/{fold}-100032-A-0.wav")]);
-            touch(root.path(), &[&format!("audio/{fold}-17092-B-27.wav")]);
+            touch(root.path(), [&format!("audio/{fold}-100032-A-0.wav")]);
+            touch(root.path(), [&format!("audio/{fold}-17092-B-27.wav")]);
         }
         write(root.path(), "meta/esc50.csv", &table);
         root

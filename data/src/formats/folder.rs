@@ -93,7 +93,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         touch(
             root.path(),
-            &[
+            [
                 "cat/2.jpg",
                 "cat/more/1.jpg",
                 "ant/1.png",
@@ -131,7 +131,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         touch(
             root.path(),
-            &[
+            [
                 "train/a/1.png",
                 "train/b/1.png",
                 "Val/a/2.png",
@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(splits[0], (Split::Validation, "Val/a/2.png"));
         assert_eq!(splits[1], (Split::Test, "test/a/3.png"));
         assert_eq!(splits.len(), 4);
-        touch(root.path(), &["trees/1.png", "train/1.png"]);
+        touch(root.path(), ["trees/1.png", "train/1.png"]);
         let survey = read(root.path()).unwrap();
         assert!(survey.manifest.entries.iter().any(|e| e.label == "train"));
     }
@@ -158,9 +158,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let message = || read(root.path()).unwrap_err().to_string();
         assert!(message().contains("folders, one for each class"));
-        touch(root.path(), &["a/1.png", "b/x.txt"]);
+        touch(root.path(), ["a/1.png", "b/x.txt"]);
         assert!(message().contains("none in b"), "{}", message());
-        touch(root.path(), &["b/1.png", "7.png"]);
+        touch(root.path(), ["b/1.png", "7.png"]);
         assert!(message().contains("the image 7.png"));
         assert!(
             read("no/such")

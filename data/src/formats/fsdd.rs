@@ -89,9 +89,9 @@ mod tests {
             .collect();
         touch(
             root.path(),
-            &names.iter().map(String::as_str).collect::<Vec<_>>(),
+            names.iter().map(String::as_str).collect::<Vec<_>>(),
         );
-        touch(root.path(), &["recordings/readme.md", "metadata.py"]);
+        touch(root.path(), ["recordings/readme.md", "metadata.py"]);
         let survey = read(root.path()).unwrap();
         let found: Vec<usize> = survey.counts.iter().map(|c| c.found).collect();
         assert_eq!(found, [90, 10, 2]);
@@ -118,7 +118,7 @@ mod tests {
             "1_theo.wav",
         ] {
             let root = tempfile::tempdir().unwrap();
-            touch(root.path(), &[bad]);
+            touch(root.path(), [bad]);
             let message = read(root.path()).unwrap_err().to_string();
             assert!(message.contains("7_jackson_32.wav"), "{message}");
         }

@@ -11,11 +11,11 @@
 
 mod look;
 
-use super::cuhk03::{self, Boxes, Classic};
+use super::cuhk03::{self, Boxes};
 use super::list::{self, Scan};
 use super::pack::{self, Pack};
 use super::{
-    cifar, esc, faces, folder, fsdd, omniglot, reid, retrieval, speech_commands, urbansound,
+    cifar, esc, folder, fsdd, lfw, omniglot, orl, reid, retrieval, speech_commands, urbansound,
 };
 use crate::error::{Error, Result};
 use crate::manifest::{Count, Manifest, Survey};
@@ -90,9 +90,9 @@ impl Guess {
 }
 
 impl Format {
-    /// Reads a path in this layout, with its usual protocol: all boxes whole, CIFAR-100 by its
-    /// fine labels, ORL's first 20 people for training, VehicleID's smallest test list, the first of
-    /// several folds.
+    /// Reads a path in this layout, with its usual protocol: pictures whole where there are boxes,
+    /// CIFAR-100 by its fine labels, ORL's first 20 people for training, VehicleID's smallest test
+    /// list, the first of several folds or splits.
     ///
     /// # Errors
     /// As the reader of the layout.
@@ -122,20 +122,15 @@ pub static FORMATS: &[Format] = &[
         task: Task::Retrieval,
         signs: |look| look.files(&["manifest.csv"]),
         read: |root| {
-            let path = match root.is_dir() {
-                true => root.join("manifest.csv"),
-                false => root.to_path_buf(),
-            };
-            let manifest = Manifest::read(path)?;
             Ok(Content::Files(Survey {
-                manifest,
+                manifest: Manifest::open(root)?,
                 counts: Vec::new(),
                 ignored: 0,
             }))
         },
     },
     Format {
-        name: "idx",
+        name: "mnist",
         about: "MNIST and its kin: train-images-idx3-ubyte[.gz] and three more",
         task: Task::Classification,
         signs: |look| {
@@ -186,7 +181,7 @@ pub static FORMATS: &[Format] = &[
         read: |root| retrieval::cub(root, false).map(Content::Files),
     },
     Format {
-        name: "cars196",
+        name: "cars",
         about: "Cars196: cars_annos.mat, or names.csv with anno_train.csv and anno_test.csv",
         task: Task::Retrieval,
         signs: |look| {
@@ -221,7 +216,7 @@ pub static FORMATS: &[Format] = &[
         read: |root| reid::read(&reid::MARKET_1501, root).map(Content::Files),
     },
     Format {
-        name: "dukemtmc",
+        name: "duke",
         about: "DukeMTMC-reID: Market-1501's folders, names like 0001_c2_f0046182.jpg",
         task: Task::ReIdentification,
         signs: |look| look.layout(&reid::DUKE_MTMC),
@@ -261,14 +256,20 @@ pub static FORMATS: &[Format] = &[
         about: "CUHK03, classic 20 splits, boxes by hand: images_labeled/1_001_1_01.png and testsets.mat",
         task: Task::ReIdentification,
         signs: |look| Boxes::Labeled.classic_signs(look.root),
-        read: |root| cuhk03::classic(Boxes::Labeled, root).map(of_classic),
+        read: |root| {
+            let classic = cuhk03::classic(Boxes::Labeled, root)?;
+            classic.split(1).map(Content::Files)
+        },
     },
     Format {
         name: "cuhk03-detected-classic",
         about: "CUHK03, classic 20 splits, detected boxes: images_detected/1_001_1_01.png and testsets.mat",
         task: Task::ReIdentification,
         signs: |look| Boxes::Detected.classic_signs(look.root),
-        read: |root| cuhk03::classic(Boxes::Detected, root).map(of_classic),
+        read: |root| {
+            let classic = cuhk03::classic(Boxes::Detected, root)?;
+            classic.split(1).map(Content::Files)
+        },
     },
     Format {
         name: "veri776",
@@ -308,11 +309,11 @@ pub static FORMATS: &[Format] = &[
         task: Task::Verification,
         signs: |look| {
             let named = |folder: &str, image: &str| {
-                faces::image_number(&list::join(folder, image), folder).is_some()
+                lfw::image_number(&list::join(folder, image), folder).is_some()
             };
             look.each_folder(named, "folders of people with images like Name_0001.jpg")
         },
-        read: |root| faces::lfw(root).map(Content::Files),
+        read: |root| lfw::inspect(root).map(Content::Files),
     },
     Format {
         name: "orl",
@@ -326,7 +327,7 @@ pub static FORMATS: &[Format] = &[
             };
             look.each_folder(numbered, "folders s1, s2, … with images like 1.pgm")
         },
-        read: |root| faces::orl(root, 20).map(Content::Files),
+        read: |root| orl::read(root, 20).map(Content::Files),
     },
     Format {
         name: "fsdd",
@@ -401,11 +402,6 @@ pub static FORMATS: &[Format] = &[
     },
 ];
 
-/// All splits together, as for a network that has learnt elsewhere.
-fn of_classic(classic: Classic) -> Content {
-    Content::Files(classic.all())
-}
-
 fn of_cifar(official: Official) -> Content {
     let counts = vec![
         list::count("training images", 50_000, official.train.len()),
@@ -414,12 +410,17 @@ fn of_cifar(official: Official) -> Content {
     Content::Pictures { official, counts }
 }
 
-/// The layout of this name.
+/// Other names by which layouts are known.
+const ALIASES: [(&str, &str); 3] = [("idx", "mnist"), ("cars196", "cars"), ("dukemtmc", "duke")];
+
+/// The layout of this name, or of a name that it is known by as well: `idx`, `cars196`, `dukemtmc`.
 ///
 /// # Errors
 /// [`Error::Invalid`] with all the names, if there is none.
 pub fn format(name: &str) -> Result<&'static Format> {
-    let found = FORMATS.iter().find(|f| f.name == name);
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    let wanted = alias.map_or(name, |(_, name)| name);
+    let found = FORMATS.iter().find(|f| f.name == wanted);
     found.ok_or_else(|| {
         let names: Vec<_> = FORMATS.iter().map(|f| f.name).collect();
         let expected = format!("one of {}", names.join(", "));

@@ -19,7 +19,7 @@ const MARKET: [&str; 3] = [
 fn every_layout_is_known_by_its_names() {
     let layouts: [(&str, &[&str]); 32] = [
         ("manifest", &["manifest.csv", "a/1.png"]),
-        ("idx", &["train-images-idx3-ubyte.gz"]),
+        ("mnist", &["train-images-idx3-ubyte.gz"]),
         ("cifar10", &["data_batch_1.bin", "test_batch.bin"]),
         ("cifar10", &["data_batch_1", "test_batch"]),
         ("cifar100", &["train.bin", "test.bin"]),
@@ -32,8 +32,8 @@ fn every_layout_is_known_by_its_names() {
             "cub",
             &["images.txt", "image_class_labels.txt", "images/1/x.jpg"],
         ),
-        ("cars196", &["cars_annos.mat", "car_ims/000001.jpg"]),
-        ("cars196", &["names.csv", "anno_train.csv", "anno_test.csv"]),
+        ("cars", &["cars_annos.mat", "car_ims/000001.jpg"]),
+        ("cars", &["names.csv", "anno_train.csv", "anno_test.csv"]),
         (
             "sop",
             &["Ebay_train.txt", "Ebay_test.txt", "bicycle_final/1_0.JPG"],
@@ -41,7 +41,7 @@ fn every_layout_is_known_by_its_names() {
         ("in-shop", &["Eval/list_eval_partition.txt"]),
         ("market1501", &MARKET),
         (
-            "dukemtmc",
+            "duke",
             &[
                 "bounding_box_train/0001_c2_f0046182.jpg",
                 "query/x",
@@ -147,7 +147,7 @@ fn a_folder_around_the_data_set_is_seen_through() {
         matches!(found.read(), Ok(Content::Files(survey)) if survey.manifest.entries.len() == 3)
     );
     // Beside a folder that is something else it is a class.
-    touch(root.path(), &["another/1.jpg"]);
+    touch(root.path(), ["another/1.jpg"]);
     assert_eq!(guess(root.path()).unwrap().format.name, "folder");
 }
 
@@ -160,7 +160,7 @@ fn of_several_data_sets_one_must_be_named() {
     ];
     let root = tempfile::tempdir().unwrap();
     for kind in ["labeled", "detected"] {
-        touch(&root.path().join(kind), &parts);
+        touch(&root.path().join(kind), parts);
         let guess = guess(root.path().join(kind)).unwrap();
         assert_eq!(guess.format.name, format!("cuhk03-{kind}"));
     }
@@ -169,6 +169,28 @@ fn of_several_data_sets_one_must_be_named() {
         message.contains("labeled") && message.contains("detected"),
         "{message}"
     );
+}
+
+#[test]
+fn layouts_are_known_by_other_names_too() {
+    for (alias, name) in [("idx", "mnist"), ("cars196", "cars"), ("dukemtmc", "duke")] {
+        assert_eq!(format(alias).unwrap().name, name);
+    }
+    let message = format("dukes").unwrap_err().to_string();
+    assert!(message.contains("market1501, duke, "), "{message}");
+}
+
+/// The boxes by hand are usual; detected ones beside them have to be asked for.
+#[test]
+fn of_two_kinds_of_boxes_those_by_hand_are_meant() {
+    let images = ["labeled/1_001_1_01.png", "detected/1_001_1_01.png"];
+    let root = folder(&[&images[..], &["testsets.mat"]].concat());
+    let found = guess(root.path()).unwrap();
+    assert_eq!(found.format.name, "cuhk03-labeled-classic");
+    let protocols = ["labeled", "detected"].map(|k| format!("cuhk03_new_protocol_config_{k}.mat"));
+    let protocols = protocols.each_ref().map(String::as_str);
+    let root = folder(&[&images[..], &protocols].concat());
+    assert_eq!(guess(root.path()).unwrap().format.name, "cuhk03-labeled");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::manifest::Count;
+use crate::metrics::retrieval::JUNK_LABEL;
 use std::fs;
 use std::path::Path;
 
@@ -192,12 +193,12 @@ impl<'a> Scan<'a> {
         self.digits(least, most)?.parse().ok()
     }
 
-    /// Takes an identity: digits, or the `-1` of junk.
+    /// Takes an identity: digits, or the label of junk.
     pub(super) fn identity(&mut self, least: usize, most: usize) -> Option<&'a str> {
-        match self.0.strip_prefix("-1") {
+        match self.0.strip_prefix(JUNK_LABEL) {
             Some(rest) if !rest.starts_with(|c: char| c.is_ascii_digit()) => {
                 self.0 = rest;
-                Some("-1")
+                Some(JUNK_LABEL)
             }
             _ => self.digits(least, most),
         }
@@ -209,9 +210,21 @@ pub(super) mod tests {
     use super::*;
 
     /// Writes empty files, with the folders they need.
-    pub(in crate::formats) fn touch(root: &Path, paths: &[&str]) {
+    pub(in crate::formats) fn touch<P: AsRef<str>>(
+        root: &Path,
+        paths: impl IntoIterator<Item = P>,
+    ) {
         for path in paths {
-            write(root, path, "");
+            write(root, path.as_ref(), "");
+        }
+    }
+
+    /// Asserts that the error tells all these parts.
+    #[track_caller]
+    pub(in crate::formats) fn refused(result: Result<impl Sized>, parts: &[&str]) {
+        let message = result.err().expect("an error").to_string();
+        for part in parts {
+            assert!(message.contains(part), "`{part}` is missing in: {message}");
         }
     }
 
@@ -227,7 +240,7 @@ pub(super) mod tests {
         let root = root.path();
         touch(
             root,
-            &[
+            [
                 "b/2.JPG",
                 "b/10.png",
                 "a.jpeg",
@@ -243,7 +256,7 @@ pub(super) mod tests {
         );
         assert_eq!(found.ignored, 1);
         assert_eq!(files(root, Kind::Picture).unwrap(), found.images);
-        touch(root, &["b/z.WAV", "b/.y.wav"]);
+        touch(root, ["b/z.WAV", "b/.y.wav"]);
         assert_eq!(files(root, Kind::Recording).unwrap(), ["b/z.WAV"]);
         assert_eq!(
             images(root, "b", false).unwrap().images,
@@ -258,7 +271,7 @@ pub(super) mod tests {
     #[test]
     fn a_link_to_itself_comes_to_an_end() {
         let root = tempfile::tempdir().unwrap();
-        touch(root.path(), &["a/1.png"]);
+        touch(root.path(), ["a/1.png"]);
         std::os::unix::fs::symlink(root.path().join("a"), root.path().join("a/again")).unwrap();
         assert_eq!(
             images(root.path(), "a", true).unwrap().images.len(),

@@ -160,7 +160,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         touch(
             root.path(),
-            &[
+            [
                 "images_background/Greek/character01/0394_01.png",
                 "images_background/Greek/character01/0394_02.png",
                 "images_background/Latin/character01/0683_01.png",
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(official, [19_280, 964, 30, 13_180, 659, 20]);
         touch(
             root.path(),
-            &["images_background/Greek/character1/0394_01.png"],
+            ["images_background/Greek/character1/0394_01.png"],
         );
         let message = read(root.path()).unwrap_err().to_string();
         assert!(message.contains("character1/0394_01.png"), "{message}");
@@ -198,7 +198,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let list = "run01/test/item01.png run01/training/class02.png\nrun01/test/item02.png run01/training/class01.png\n";
         write(root.path(), "run01/class_labels.txt", list);
-        touch(root.path(), &["running/x"]);
+        touch(root.path(), ["running/x"]);
         let runs = one_shot_runs(root.path()).unwrap();
         assert_eq!(runs.len(), 1);
         assert_eq!(runs[0].answers, [1, 0]);

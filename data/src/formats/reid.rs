@@ -15,6 +15,7 @@
 use super::list::{self, Scan};
 use crate::error::{Error, Result};
 use crate::manifest::{Count, Entry, Manifest, Split, Survey, stays_inside};
+use crate::metrics::retrieval::JUNK_LABEL;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -49,7 +50,7 @@ pub const MARKET_1501: Layout = Layout {
         ("query identities", 750, |e| identities(e, query)),
         ("gallery images", 19_732, |e| images(e, gallery)),
         ("junk images", 3_819, |e| {
-            images(e, |e| gallery(e) && e.label == "-1")
+            images(e, |e| gallery(e) && e.label == JUNK_LABEL)
         }),
         ("distractors", 2_798, |e| {
             images(e, |e| gallery(e) && e.label == "0000")

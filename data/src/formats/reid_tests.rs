@@ -39,7 +39,7 @@ fn folders_become_splits_queries_and_gallery() {
     let root = root.path().join("9999_c2s1_000001_01.jpg");
     touch(
         &root,
-        &[
+        [
             "bounding_box_train/0002_c1s1_000451_03.jpg",
             "bounding_box_train/Thumbs.db",
             "bounding_box_test/-1_c1s1_000401_03.jpg",
@@ -76,7 +76,7 @@ fn folders_become_splits_queries_and_gallery() {
         "{partial}"
     );
 
-    touch(&root, &["query/photo.jpg"]);
+    touch(&root, ["query/photo.jpg"]);
     let message = read(&MARKET_1501, &root).unwrap_err().to_string();
     assert!(
         message.contains("query/photo.jpg") && message.contains("0001_c1s1_000151_01.jpg"),
@@ -97,7 +97,7 @@ fn every_layout_reads_its_own_names() {
     ] {
         let root = tempfile::tempdir().unwrap();
         for folder in layout.folders {
-            touch(root.path(), &[&format!("{folder}/{}", layout.pattern)]);
+            touch(root.path(), [&format!("{folder}/{}", layout.pattern)]);
         }
         let survey = read(&layout, root.path()).unwrap();
         assert_eq!(survey.manifest.entries.len(), 3, "{}", layout.name);
@@ -176,9 +176,9 @@ fn veris_index_files_say_what_the_rule_says() {
             .collect()
     };
     for path in [paths("image_test", &test), paths("image_query", &query)].concat() {
-        touch(root, &[&path]);
+        touch(root, [&path]);
     }
-    touch(root, &["image_train/0003_c001_00000001_0.jpg"]);
+    touch(root, ["image_train/0003_c001_00000001_0.jpg"]);
     write(root, "name_test.txt", &test.join("\n"));
     write(root, "gt_index.txt", "2 \n3 \n3 4 5 \n");
     write(root, "jk_index.txt", "1 \n4 5 \n\n");

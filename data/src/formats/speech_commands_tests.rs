@@ -18,7 +18,7 @@ fn folder() -> tempfile::TempDir {
     for word in &words {
         for i in 0..40 {
             let path = format!("{word}/{i:08x}_nohash_{}.wav", i % 3);
-            touch(root.path(), &[&path]);
+            touch(root.path(), [&path]);
             match i {
                 0..5 => testing += &format!("{path}\n"),
                 5..10 => validation += &format!("{path}\n"),
@@ -160,7 +160,7 @@ fn what_is_missing_or_misnamed_is_named() {
         "yes/00000001_nohash_.wav",
         "yes/a.wav",
     ] {
-        touch(root.path(), &[bad]);
+        touch(root.path(), [bad]);
         assert!(message().contains("0a7c2a8d_nohash_0.wav"), "{}", message());
         fs::remove_file(root.path().join(bad)).unwrap();
     }

@@ -122,12 +122,12 @@ mod tests {
             table += &format!("100032-3-0-{fold}.wav,100032,0.0,0.317551,1,{fold},3,dog_bark\n");
             touch(
                 root.path(),
-                &[&format!("audio/fold{fold}/100032-3-0-{fold}.wav")],
+                [&format!("audio/fold{fold}/100032-3-0-{fold}.wav")],
             );
         }
         touch(
             root.path(),
-            &["audio/fold1/.DS_Store", "audio/fold2/notes.txt"],
+            ["audio/fold1/.DS_Store", "audio/fold2/notes.txt"],
         );
         write(root.path(), "metadata/UrbanSound8K.csv", &table);
         root

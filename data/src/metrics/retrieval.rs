@@ -47,6 +47,8 @@ use std::ops::Range;
 /// The identity of junk in Market-1501 and its kin: neither right nor wrong, never ranked. (Their
 /// distractors, identity 0, need no rule: they are ranked, and nobody asks for them.)
 pub const JUNK: i64 = -1;
+/// How junk is labelled in names of files and in manifests.
+pub const JUNK_LABEL: &str = "-1";
 
 /// Who is on each image, and who took it.
 #[derive(Clone, Copy, Debug)]

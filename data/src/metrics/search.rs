@@ -4,9 +4,9 @@ use super::scores::Scores;
 use engine::par;
 
 /// Queries looked at together: enough to fill a matrix product.
-pub(super) const QUERIES: usize = 512;
+pub(super) const QUERIES: usize = if cfg!(test) { 32 } else { 512 };
 /// Gallery items looked at together: a block of scores is 16 MB.
-pub(super) const ITEMS: usize = 8192;
+pub(super) const ITEMS: usize = if cfg!(test) { 512 } else { 8192 };
 
 /// Whether a query is itself in the gallery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 //! Which pictures there are: who is seen by whom, how often, for what, and under which name.
 
 use super::{Kind, Plan, Written};
+use crate::metrics::retrieval::JUNK_LABEL;
 use engine::rng::Rng;
 
 /// Who is seen.
@@ -142,7 +143,13 @@ fn strangers(plan: &Plan, train: usize, rng: &mut Rng, shots: &mut Vec<Shot>) {
     for _ in 0..(JUNK * gallery) as usize {
         let identity = train + rng.below(plan.identities - train);
         let camera = rng.below(plan.cameras);
-        shots.push(shot(Subject::Identity(identity), "-1", camera, true, false));
+        shots.push(shot(
+            Subject::Identity(identity),
+            JUNK_LABEL,
+            camera,
+            true,
+            false,
+        ));
     }
 }
 

@@ -70,7 +70,7 @@ fn people_fill_the_layout_of_market_1501() {
 
 #[test]
 fn vehicles_come_with_the_lists_of_veri_776() {
-    let (folder, counts, survey) = written(&plan(Kind::Vehicles, 8));
+    let (folder, counts, survey) = written(&plan(Kind::Vehicles, 5));
     let root = folder.path().join("set");
     let manifest = survey.manifest;
     let of = |wanted: fn(&crate::manifest::Entry) -> bool| manifest.indices(wanted);
@@ -185,15 +185,17 @@ fn rank(manifest: &Manifest, size: [usize; 2]) -> Retrieved {
 fn pixels_tell_a_little_and_less_where_it_is_harder() {
     for kind in [Kind::People, Kind::Vehicles] {
         let [easy, hard] = [Difficulty::Easy, Difficulty::Hard].map(|difficulty| {
+            // One picture by each camera: the others cost time and tell the same.
             let plan = Plan {
                 difficulty,
-                ..plan(kind, 60)
+                images_per_camera: 1,
+                ..plan(kind, 40)
             };
             let (_folder, _, survey) = written(&plan);
             rank(&survey.manifest, [24, 12]).recall_at(1)
         });
         assert!(easy < 0.5 && hard < 0.25, "too easy: {easy} and {hard}");
-        // By chance it is some 3 %, fewer with distractors.
+        // By chance it is some 5 %, fewer with distractors.
         assert!(
             easy > 0.1 && easy > hard + 0.05,
             "nothing to see: {easy} and {hard}"

@@ -2,7 +2,7 @@
 
 use crate::source::DataError;
 use anyhow::{Result, bail};
-use data::formats::faces;
+use data::formats::lfw;
 use std::path::{Component, Path};
 
 /// Two files.
@@ -24,11 +24,11 @@ pub fn read(path: &Path) -> Result<Vec<Pair>> {
     let pairs = match path.extension().is_some_and(|e| e == "csv") {
         true => table(path, &text)?,
         false if is_lfw(&text) => {
-            let pair = |pair: &faces::Pair| Pair {
+            let pair = |pair: &lfw::Pair| Pair {
                 files: pair.paths(),
                 same: Some(pair.same),
             };
-            faces::pairs(path)?.iter().map(pair).collect()
+            lfw::pairs(path)?.iter().map(pair).collect()
         }
         false => lines(path, &text)?,
     };

@@ -93,7 +93,7 @@ fn galleries_are_read_as_they_were_written_and_damaged_ones_are_refused() {
         assert!(&Gallery::read(&path).unwrap() == gallery);
     }
     let refused = |more: Vec<(&str, safetensors::tensor::TensorView<'_>)>, parts: &[&str]| {
-        std::fs::write(&path, exact.features.to_safetensors(more)).unwrap();
+        std::fs::write(&path, tensors::encode(&exact.features, more)).unwrap();
         let error = Gallery::read(&path).unwrap_err().to_string();
         for part in ["gallery.idx"].iter().chain(parts) {
             assert!(error.contains(part), "`{part}` is missing in: {error}");
@@ -113,7 +113,7 @@ fn galleries_are_read_as_they_were_written_and_damaged_ones_are_refused() {
     static CELLS: [i64; 300] = [1; 300];
     static TOO_FAR: [i64; 300] = [2; 300];
     let good = [centres(2, 4), whole("cells", &CELLS), whole("probes", &[1])];
-    std::fs::write(&path, exact.features.to_safetensors(good.to_vec())).unwrap();
+    std::fs::write(&path, tensors::encode(&exact.features, good.to_vec())).unwrap();
     assert!(Gallery::read(&path).is_ok());
     refused(vec![centres(2, 3)], &["`centres`", "[C, 4]", "[2, 3]"]);
     refused(vec![centres(2, 4)], &["`cells`", "300 numbers"]);

@@ -1,6 +1,6 @@
 //! The protocols that draw one gallery image per identity: CUHK03's classic one and VehicleID.
 
-use super::{Identities, Rule, Ties, evaluate, one_each};
+use super::{Identities, Rule, Ties, evaluate_places, one_each};
 use crate::error::Result;
 use crate::metrics::scores::Scores;
 use engine::Tensor;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// A CMC averaged over repetitions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeanCurve {
-    /// The mean share of queries with a match at rank `i + 1` or before.
+    /// The mean share of queries with a match at rank `i + 1` or before; NaN if none has one.
     pub cmc: Vec<f64>,
     /// Queries that had no match and count in no mean, over all repetitions.
     pub unmatched: usize,
@@ -126,16 +126,15 @@ pub fn vehicle_id(
     };
     for repeat in 0..repeats {
         let (queries, gallery) = one_image_per_id(ids, key.at(repeat as u64));
-        let pick = |rows: &[usize]| rows.iter().map(|&i| ids[i]).collect::<Vec<i64>>();
         let part = Part {
             scores,
             queries: &queries,
             gallery: &gallery,
         };
-        let found = evaluate(
+        let found = evaluate_places(
             &part,
-            Identities::without_cameras(&pick(&queries)),
-            Identities::without_cameras(&pick(&gallery)),
+            Identities::without_cameras(ids),
+            [&queries, &gallery],
             Rule::Everything,
             Ties::Stable,
         )?;
