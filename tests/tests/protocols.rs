@@ -16,7 +16,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-/// `INTERRUPT` belongs to the process, so trainings take turns.
+/// An interruption belongs to the process, so trainings take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A layout, how it is written, and what is asked of it.

@@ -3,20 +3,18 @@
 
 mod ladder;
 
-use super::curves::{Panel, draw, scaled, shown_title};
+use super::curves::{Panel, draw, scaled};
 use super::finished::Finished;
+use super::markdown;
 use super::page::{Page, paragraph, table};
-use super::significance::{TTest, deviation, holm, mean, shown_p};
+use super::significance::{TTest, holm, mean, shown_p};
 use crate::config::Config;
-use crate::figures::{self, Figures};
+use crate::figures::{self, Figures, NONE};
 use crate::plot::Scale;
 use crate::progress::short;
 use anyhow::Result;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-/// What stands where there is nothing.
-const NONE: &str = "–";
 /// Lines of a chart that can be told apart.
 const LINES: usize = 10;
 
@@ -84,7 +82,7 @@ impl Comparison {
             if !out.is_empty() {
                 out += &format!("\n## {}\n\n", part.heading);
             }
-            out += &markdown_table(&part.rows);
+            out += &markdown::table(&part.rows);
             for remark in &part.remarks {
                 out += &format!("\n{remark}\n");
             }
@@ -169,7 +167,7 @@ impl Comparison {
         let head = ["run", "loss", "seed", "epochs", "parameters", "time"].map(String::from);
         let titles = keys
             .iter()
-            .map(|key| format!("{part} {}", shown_title(key)));
+            .map(|key| format!("{part} {}", figures::title(key)));
         let mut rows = vec![head.into_iter().chain(titles).collect()];
         for (name, run) in self.names.iter().zip(&self.runs) {
             let or_none = |text: Option<String>| text.unwrap_or(NONE.into());
@@ -183,12 +181,12 @@ impl Comparison {
                     false => format!("{done} of {planned}"),
                 },
                 or_none(run.parameters.map(|n| n.to_string())),
-                or_none(run.seconds().map(|s| short(Duration::from_secs_f64(s)))),
+                or_none(run.seconds().map(short)),
             ];
             let figures = self.figures(run);
             row.extend(
                 keys.iter()
-                    .map(|key| or_none(figures.get(key).map(|v| cell(key, v)))),
+                    .map(|key| or_none(figures.get(key).map(|v| figures::bare(key, v)))),
             );
             rows.push(row);
         }
@@ -265,7 +263,7 @@ impl Comparison {
             true => (100.0, ", in percentage points"),
             false => (1.0, ""),
         };
-        let title = shown_title(key);
+        let title = figures::title(key);
         let mut rows = vec![
             ["step", "n", &title, "gain", "gain in all"]
                 .map(String::from)
@@ -295,7 +293,7 @@ impl Comparison {
             rows.push(vec![
                 step,
                 values.len().to_string(),
-                spread(key, &values),
+                figures::spread(key, &values),
                 gain(before),
                 gain(before.and(means.first())),
             ]);
@@ -320,7 +318,7 @@ impl Comparison {
         }
         let keys = self.keys();
         let head = ["runs", "seeds", "n"].map(String::from).into_iter();
-        let head = head.chain(keys.iter().map(|key| shown_title(key)));
+        let head = head.chain(keys.iter().map(|key| figures::title(key)));
         let mut rows = vec![head.collect::<Vec<_>>()];
         for group in &self.groups {
             let seeds: Vec<String> = group.members.keys().map(u64::to_string).collect();
@@ -329,7 +327,10 @@ impl Comparison {
                 seeds.join(", "),
                 seeds.len().to_string(),
             ];
-            row.extend(keys.iter().map(|key| spread(key, &self.values(group, key))));
+            row.extend(
+                keys.iter()
+                    .map(|key| figures::spread(key, &self.values(group, key))),
+            );
             rows.push(row);
         }
         let mut remarks = vec!["Mean ± standard deviation over the seeds.".to_string()];
@@ -435,7 +436,7 @@ impl Comparison {
             ),
         ];
         for key in headlines {
-            let title = format!("validation {}", shown_title(key));
+            let title = format!("validation {}", figures::title(key));
             panels.push(Panel::new(
                 title,
                 Scale::Linear,
@@ -472,23 +473,6 @@ fn untested(seeds: usize) -> &'static str {
             "One seed has no deviation, so this may be chance. Train both with the same seeds, three or more."
         }
         _ => "Without any deviation there is nothing to test.",
-    }
-}
-
-/// A figure without its unit, which the heading has.
-fn cell(key: &str, value: f64) -> String {
-    figures::shown(key, value)
-        .trim_end_matches(" %")
-        .to_string()
-}
-
-fn spread(key: &str, values: &[f64]) -> String {
-    match (values.is_empty(), deviation(values)) {
-        (true, _) => NONE.into(),
-        (false, None) => cell(key, mean(values)),
-        (false, Some(deviation)) => {
-            format!("{} ± {}", cell(key, mean(values)), cell(key, deviation))
-        }
     }
 }
 
@@ -564,35 +548,6 @@ fn differing(configs: &[&Config]) -> (Vec<String>, Vec<BTreeMap<String, String>>
     });
     let values = std::iter::once(of_first.clone()).chain(theirs).collect();
     (of_first.into_keys().collect(), values)
-}
-
-/// Columns as wide as their widest cell, for the terminal; empty without rows.
-fn markdown_table(rows: &[Vec<String>]) -> String {
-    let escaped = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(escaped).collect())
-        .collect();
-    let Some(columns) = rows.first().map(Vec::len) else {
-        return String::new();
-    };
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0).max(3)).collect();
-    let mut out = String::new();
-    for (i, row) in rows.iter().enumerate() {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!(" {cell:<width$} |"));
-        out += &format!("|{}\n", cells.collect::<String>());
-        if i == 0 {
-            let dashes = widths
-                .iter()
-                .map(|width| format!("{}|", "-".repeat(width + 2)));
-            out += &format!("|{}\n", dashes.collect::<String>());
-        }
-    }
-    out
 }
 
 #[cfg(test)]

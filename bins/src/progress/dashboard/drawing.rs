@@ -49,13 +49,8 @@ pub fn draw(frame: &mut Frame<'_>, board: &Board) {
     if is_whole {
         let [left, right] = halves(charts);
         losses.draw(frame, left, board.training.steps);
-        let unit = if figures::is_percent(headline) {
-            " / %"
-        } else {
-            ""
-        };
         let judged = Panel {
-            title: format!("validation {}{unit}", figures::label(headline)),
+            title: format!("validation {}", figures::title(headline)),
             curve: &board.judged,
             colour: Color::Green,
         };

@@ -7,7 +7,6 @@ use crate::protocol::Protocol;
 use crate::trainer::{EpochRow, Health, Term};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use std::time::Duration;
 
 fn training() -> Training {
     Training {
@@ -75,7 +74,7 @@ fn board() -> Board {
     let mut board = Board::new(training(), &[]);
     let speed = Speed {
         per_second: 812.4,
-        remaining: Duration::from_secs(187),
+        remaining: 187.0,
     };
     for n in 1..=1_000 {
         board.step(&step(n), &speed);
@@ -173,7 +172,7 @@ fn no_size_and_no_value_makes_it_panic() {
     (step.step, step.epoch_steps, step.step_loss) = (9_999, 0, f64::INFINITY);
     let speed = Speed {
         per_second: f64::NAN,
-        remaining: Duration::MAX,
+        remaining: f64::INFINITY,
     };
     wild.step(&step, &speed);
     let mut last = row(5, f64::NAN);
