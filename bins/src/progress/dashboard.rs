@@ -113,3 +113,34 @@ impl Drop for Dashboard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_q_and_control_c_ask_to_stop_and_only_when_they_go_down() {
+        let key = |code, modifiers| KeyEvent::new(code, modifiers);
+        let (none, control) = (KeyModifiers::NONE, KeyModifiers::CONTROL);
+        assert!(asks_to_stop(&key(KeyCode::Char('q'), none)));
+        assert!(asks_to_stop(&key(KeyCode::Char('c'), control)));
+        assert!(asks_to_stop(&key(
+            KeyCode::Char('c'),
+            control | KeyModifiers::SHIFT
+        )));
+        for (code, modifiers) in [
+            (KeyCode::Char('c'), none),
+            (KeyCode::Char('d'), control),
+            (KeyCode::Enter, none),
+            (KeyCode::Esc, none),
+        ] {
+            assert!(!asks_to_stop(&key(code, modifiers)), "{code:?}");
+        }
+        // Some terminals tell of keys that are held and that come up, too: the second would be
+        // the end of the program.
+        for kind in [KeyEventKind::Release, KeyEventKind::Repeat] {
+            let event = KeyEvent::new_with_kind(KeyCode::Char('q'), none, kind);
+            assert!(!asks_to_stop(&event), "{kind:?}");
+        }
+    }
+}

@@ -1,17 +1,10 @@
 //! The command line without any training: what is listed and shown, and how mistakes are met.
 
-use crate::{fail, succeed};
+use crate::{assert_has, fail, succeed};
 
 /// A folder where nothing is left behind.
 fn nowhere() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
-}
-
-#[track_caller]
-fn assert_has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is missing in:\n{text}");
-    }
 }
 
 #[test]

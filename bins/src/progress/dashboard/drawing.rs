@@ -180,13 +180,17 @@ impl Panel<'_> {
     }
 }
 
-/// Three or four digits that count.
+/// At least two digits that count: a whole number from 1,000 on, a power of ten below 0.1.
 fn number(x: f64) -> String {
-    match x.abs() {
-        x_ if x_ >= 1000.0 => format!("{x:.0}"),
-        x_ if x_ >= 10.0 => format!("{x:.1}"),
-        x_ if x_ >= 0.1 || x_ == 0.0 => format!("{x:.3}"),
-        _ => format!("{x:.1e}"),
+    let size = x.abs();
+    if size >= 1000.0 {
+        format!("{x:.0}")
+    } else if size >= 10.0 {
+        format!("{x:.1}")
+    } else if size >= 0.1 || size == 0.0 {
+        format!("{x:.3}")
+    } else {
+        format!("{x:.1e}")
     }
 }
 
