@@ -1,16 +1,17 @@
 //! The command line.
 
-pub mod after;
 pub mod bench;
 pub mod config;
 pub mod data;
 pub mod doctor;
+pub mod embeddings;
 pub mod report;
 pub mod shell;
 pub mod train;
-mod values;
+pub(crate) mod values;
 
-pub use values::Fold;
+pub use values::{Fold, Threads};
+use values::{length, size, whole};
 
 use crate::protocol::Protocol;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -40,17 +41,17 @@ pub enum Command {
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(Eval),
     /// Turn pictures or recordings into embeddings
-    #[command(after_help = after::EMBED_EXAMPLES)]
-    Embed(after::Embed),
+    #[command(after_help = embeddings::EMBED_EXAMPLES)]
+    Embed(embeddings::Embed),
     /// Make a gallery of embeddings that can be searched
-    #[command(after_help = after::INDEX_EXAMPLES)]
-    Index(after::Index),
+    #[command(after_help = embeddings::INDEX_EXAMPLES)]
+    Index(embeddings::Index),
     /// Find the pictures of a gallery that are most like others
-    #[command(after_help = after::SEARCH_EXAMPLES)]
-    Search(after::Search),
+    #[command(after_help = embeddings::SEARCH_EXAMPLES)]
+    Search(embeddings::Search),
     /// Say whether two pictures show the same
-    #[command(after_help = after::VERIFY_EXAMPLES)]
-    Verify(after::Verify),
+    #[command(after_help = embeddings::VERIFY_EXAMPLES)]
+    Verify(embeddings::Verify),
     /// Judge embeddings that something else has computed
     #[command(after_help = METRICS_CONTRACT)]
     Metrics(Metrics),
@@ -142,9 +143,9 @@ pub struct Eval {
     /// Rank by k-reciprocal neighbours as well
     #[arg(long)]
     pub rerank: bool,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
     /// Write the figures to this file as JSON
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -209,17 +210,6 @@ pub struct Gradcheck {
     pub json: bool,
 }
 
-/// `224` or `256x128`
-fn size(text: &str) -> Result<[usize; 2], String> {
-    let side = |text: &str| text.parse().ok().filter(|&n: &usize| n > 0);
-    let sides = match text.split_once(['x', 'X']) {
-        Some((height, width)) => side(height).zip(side(width)),
-        None => side(text).map(|n| (n, n)),
-    };
-    let sides = sides.map(|(height, width)| [height, width]);
-    sides.ok_or_else(|| "expected pixels such as 224 or 256x128".into())
-}
-
 /// `loss`
 #[derive(Subcommand, Debug)]
 pub enum Loss {
@@ -270,7 +260,7 @@ pub struct LossPlot {
     #[arg(short, long, value_name = "FILE", default_value = "psi.svg")]
     pub output: PathBuf,
     /// The number of classes, of which all others are at the same cosine
-    #[arg(long, value_name = "C", default_value_t = 10, value_parser = classes)]
+    #[arg(long, value_name = "C", default_value_t = 10, value_parser = whole::<2>)]
     pub classes: usize,
     /// The length of embeddings, for losses to which it matters [default: 16, for pairs 1]
     #[arg(long, value_name = "L", value_parser = length)]
@@ -283,27 +273,11 @@ pub struct LossSuggest {
     /// The loss
     pub name: String,
     /// The number of classes
-    #[arg(long, value_name = "C", value_parser = classes)]
+    #[arg(long, value_name = "C", value_parser = whole::<2>)]
     pub classes: usize,
     /// Numbers in an embedding
-    #[arg(long, value_name = "D", default_value_t = 64, value_parser = dimensions)]
+    #[arg(long, value_name = "D", default_value_t = 64, value_parser = whole::<1>)]
     pub dim: usize,
-}
-
-fn classes(text: &str) -> Result<usize, String> {
-    let classes = text.parse().ok().filter(|&classes| classes >= 2);
-    classes.ok_or_else(|| "expected a whole number from 2".into())
-}
-
-fn dimensions(text: &str) -> Result<usize, String> {
-    let dim = text.parse().ok().filter(|&dim| dim >= 1);
-    dim.ok_or_else(|| "expected a whole number from 1".into())
-}
-
-fn length(text: &str) -> Result<f64, String> {
-    let length = text.parse().ok();
-    let length = length.filter(|&length: &f64| length > 0.0 && length.is_finite());
-    length.ok_or_else(|| "expected a number above 0".into())
 }
 
 const EVAL_CONTRACT: &str = "\

@@ -82,6 +82,11 @@ pub struct Config {
 
 const SAVE_MINUTES: f64 = 10.0;
 
+/// More are typing errors, and their products would be no numbers of 64 bits any more.
+const MOST_EPOCHS: u64 = 1_000_000_000;
+const MOST_STEPS: u64 = 1_000_000_000_000_000;
+const MOST_NUMBERS: usize = 1_000_000;
+
 fn is_usual_save(minutes: &f64) -> bool {
     *minutes == SAVE_MINUTES
 }
@@ -316,15 +321,28 @@ impl Config {
             .collect()
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Whether every value makes sense.
+    ///
+    /// # Errors
+    /// [`ConfigError`] that names the first key whose value makes none.
+    pub(crate) fn validate(&self) -> Result<()> {
         let checks = [
-            (self.epochs > 0, "epochs", "at least 1"),
             (
-                self.batch > 1,
-                "batch",
-                "at least 2: batch-norm needs a variance",
+                (1..=MOST_EPOCHS).contains(&self.epochs),
+                "epochs",
+                "at least 1, and a billion at most",
             ),
-            (self.model.embed_dim > 0, "model.embed_dim", "at least 1"),
+            (self.steps <= MOST_STEPS, "steps", "10^15 at most"),
+            (
+                (2..=MOST_NUMBERS).contains(&self.batch),
+                "batch",
+                "at least 2, since batch-norm needs a variance, and a million at most",
+            ),
+            (
+                (1..=MOST_NUMBERS).contains(&self.model.embed_dim),
+                "model.embed_dim",
+                "at least 1, and a million at most",
+            ),
             (
                 self.lr > 0.0 && self.lr.is_finite(),
                 "lr",

@@ -1,5 +1,6 @@
 //! What an evaluation found, by name.
 
+use crate::report::significance::{deviation, mean};
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -100,6 +101,34 @@ pub fn shown(key: &str, value: f64) -> String {
         Unit::Percent => format!("{:.2} %", 100.0 * value),
         Unit::Plain => format!("{value:.3}"),
         Unit::Count => format!("{value:.0}"),
+    }
+}
+
+/// A figure's name with its unit, as the heading of a column or a chart: `Recall@1 / %`.
+pub fn title(key: &str) -> String {
+    match is_percent(key) {
+        true => format!("{} / %", label(key)),
+        false => label(key),
+    }
+}
+
+/// A figure without its unit, which the [`title`] has: `85.30`.
+pub fn bare(key: &str, value: f64) -> String {
+    let shown = shown(key, value);
+    shown.trim_end_matches(" %").to_string()
+}
+
+/// What stands where there is no figure.
+pub const NONE: &str = "–";
+
+/// Several values of a figure under its [`title`]: the mean with the deviation, `99.24 ± 0.05`; of
+/// one value the value.
+pub fn spread(key: &str, values: &[f64]) -> String {
+    let mean = mean(values);
+    match deviation(values) {
+        _ if !mean.is_finite() => NONE.into(),
+        None => bare(key, mean),
+        Some(deviation) => format!("{} ± {}", bare(key, mean), bare(key, deviation)),
     }
 }
 
@@ -225,5 +254,12 @@ mod tests {
         );
         assert_eq!(shown("tar_at_far_0.001", 0.5), "50.00 %");
         assert_eq!(label("tar_at_far_0.001"), "TAR@FAR=0.001");
+        assert_eq!(title("recall_at_1"), "Recall@1 / %");
+        assert_eq!(spread("map", &[0.5, 0.6]), "55.00 ± 7.07");
+        assert_eq!(spread("cosine_own", &[0.5]), "0.500");
+        assert_eq!(
+            (spread("map", &[]), spread("map", &[f64::NAN, 0.5])),
+            ("–".into(), "–".into())
+        );
     }
 }

@@ -1,11 +1,11 @@
 //! Ctrl-C: the first ends training in order, the second ends the program.
 
-use crate::progress::terminal;
+use crate::progress::{tell, terminal};
 use anyhow::{Context, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by Ctrl-C; the training loop looks at it after every step.
-pub static INTERRUPT: AtomicBool = AtomicBool::new(false);
+/// The training loop looks at it after every step.
+static INTERRUPT: AtomicBool = AtomicBool::new(false);
 
 /// Makes Ctrl-C, and a polite kill, call [`request`].
 ///
@@ -24,8 +24,13 @@ pub fn request() {
     }
     // A dashboard says so itself.
     if !terminal::is_taken() {
-        eprintln!("\nfinishing this step, then writing a checkpoint (again: stop at once)");
+        tell("\nstopping as soon as possible, with a checkpoint (again: at once)");
     }
+}
+
+/// Takes back what was asked for, so that another training of this process may go on.
+pub fn withdraw() {
+    INTERRUPT.store(false, Ordering::Relaxed);
 }
 
 /// Whether training has been asked to end.

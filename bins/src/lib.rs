@@ -12,6 +12,7 @@ pub mod embedder;
 pub mod evaluation;
 pub mod features;
 pub mod figures;
+pub mod files;
 pub mod html;
 pub mod interrupt;
 pub mod pictures;

@@ -2,10 +2,12 @@
 
 use clap::Parser;
 use hypersphere::cli::{Cli, Command};
+use hypersphere::progress::tell;
 use hypersphere::{commands, exit_code, message};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    end_with_the_reader();
     let outcome = match Cli::parse().command {
         Command::Train(options) => commands::train::run(*options),
         Command::Eval(options) => commands::eval::run(&options),
@@ -29,8 +31,26 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", message(&error));
+            tell(format_args!("error: {}", message(&error)));
             ExitCode::from(exit_code(&error))
         }
     }
+}
+
+/// `println!` panics if nothing can be written. A reader who has read enough, as `head` does, is no
+/// fault; a full disk is one, but not of this program.
+fn end_with_the_reader() {
+    let panicked = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>();
+        let text = text.map_or("", String::as_str);
+        match text.strip_prefix("failed printing to stdout: ") {
+            Some(why) if why.starts_with("Broken pipe") => std::process::exit(0),
+            Some(why) => {
+                tell(format_args!("error: writing standard output: {why}"));
+                std::process::exit(1);
+            }
+            None => panicked(panic),
+        }
+    }));
 }

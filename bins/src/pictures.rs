@@ -80,7 +80,7 @@ fn curves(title: &str, rows: &[EpochRow], protocol: Protocol) -> Result<Option<S
         false => [series("own class", &own), series("other classes", &others)],
     };
     let chosen = [series("validation", headline.as_slice())];
-    let chosen_title = format!("{} / %", figures::label(key));
+    let chosen_title = figures::title(key);
     let panel = |title, y_scale, series| plot::Curves {
         title,
         x_label: "epoch",

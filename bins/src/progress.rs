@@ -11,8 +11,9 @@ use crate::protocol::Protocol;
 use crate::trainer::EpochRow;
 use clap::ValueEnum;
 use serde::Serialize;
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,7 +33,7 @@ pub enum Style {
 impl Style {
     /// A bar on a terminal, plain lines elsewhere.
     pub fn fitting() -> Self {
-        if std::io::stderr().is_terminal() {
+        if io::stderr().is_terminal() {
             Style::Bar
         } else {
             Style::Plain
@@ -41,10 +42,8 @@ impl Style {
 
     /// The same, or plain lines and a sentence about it where there is no terminal to draw on.
     pub fn possible(self) -> Self {
-        if self == Style::Dashboard && !std::io::stdout().is_terminal() {
-            eprintln!(
-                "note    no dashboard: standard output is not a terminal; plain lines instead"
-            );
+        if self == Style::Dashboard && !io::stdout().is_terminal() {
+            tell("note    no dashboard: standard output is not a terminal; plain lines instead");
             return Style::Plain;
         }
         self
@@ -85,8 +84,8 @@ pub struct Step {
 pub struct Speed {
     /// Images, or recordings, per second.
     pub per_second: f64,
-    /// How long the rest will take, evaluations not counted.
-    pub remaining: Duration,
+    /// Seconds that the rest will take, evaluations not counted.
+    pub remaining: f64,
 }
 
 /// What is trained.
@@ -145,7 +144,9 @@ impl Progress {
             Style::Dashboard => match dashboard::Dashboard::open(training.clone(), earlier) {
                 Ok(dashboard) => Box::new(dashboard),
                 Err(e) => {
-                    eprintln!("note    no dashboard: {e}; plain lines instead");
+                    tell(format_args!(
+                        "note    no dashboard: {e}; plain lines instead"
+                    ));
                     Box::new(lines::Plain::new(&training))
                 }
             },
@@ -167,7 +168,7 @@ impl Progress {
         let left = step.steps.saturating_sub(step.step);
         let speed = Speed {
             per_second: self.images as f64 / elapsed.max(1e-9),
-            remaining: Duration::from_secs_f64(elapsed / self.steps as f64 * left as f64),
+            remaining: elapsed / self.steps as f64 * left as f64,
         };
         self.view.step(&step, &speed);
     }
@@ -178,9 +179,20 @@ impl Progress {
     }
 }
 
-/// `42 s`, `3:07 min`, `2:05 h`.
-pub fn short(time: Duration) -> String {
-    let seconds = time.as_secs_f64().round() as u64;
+/// A line on standard error. If nobody reads there any more, nothing happens: work goes on.
+pub fn tell(line: impl Display) {
+    drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// A line on standard output for whoever reads it, as [`tell`] does: of work that must not end
+/// because nobody does any more.
+pub fn show(line: impl Display) {
+    drop(writeln!(io::stdout(), "{line}"));
+}
+
+/// `42 s`, `3:07 min`, `2:05 h`. What is no length of time is shown as none.
+pub fn short(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
     match seconds {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{}:{:02} min", seconds / 60, seconds % 60),
@@ -194,8 +206,14 @@ mod tests {
 
     #[test]
     fn times_are_short() {
-        let text = |s| short(Duration::from_secs(s));
-        assert_eq!((text(42), text(187)), ("42 s".into(), "3:07 min".into()));
-        assert_eq!(text(7500), "2:05 h");
+        assert_eq!(
+            (short(42.4), short(187.0)),
+            ("42 s".into(), "3:07 min".into())
+        );
+        assert_eq!(short(7500.0), "2:05 h");
+        for wrong in [-5.0, f64::NAN, f64::NEG_INFINITY] {
+            assert_eq!(short(wrong), "0 s");
+        }
+        assert!(short(1e30).ends_with(" h") && short(f64::INFINITY).ends_with(" h"));
     }
 }

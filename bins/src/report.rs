@@ -19,6 +19,7 @@ pub mod comparison;
 pub mod curves;
 pub mod finished;
 mod map;
+pub mod markdown;
 pub mod page;
 mod pairs;
 mod ranks;
@@ -35,7 +36,6 @@ use anyhow::Result;
 use finished::{Finished, Judgement};
 use page::{Page, folded, note, paragraph, table};
 use pairs::Pairs;
-use std::time::Duration;
 use tested::Tested;
 use thumbnails::Sheet;
 
@@ -98,7 +98,7 @@ fn title(run: &Finished) -> String {
 fn lead(run: &Finished) -> String {
     let config = &run.config;
     let parameters = run.parameters.map(|n| format!(", {n} parameters"));
-    let time = run.seconds().map(|s| short(Duration::from_secs_f64(s)));
+    let time = run.seconds().map(short);
     let line = format!(
         "{}: {}{}, embedding of {}; loss {}; {} of {} epochs{}; seed {}",
         run.name(),

@@ -17,11 +17,20 @@
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirEntry, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError};
+use crate::files;
+
+/// The resolved configuration. Where it is, there is a run.
+pub const CONFIG: &str = "config.toml";
+/// The final figures. Where they are, the run is finished.
+pub const TEST: &str = "eval/test.json";
+
+const FOLDERS: [&str; 3] = ["ckpt", "eval", "plots"];
+const LOGS: [&str; 2] = ["train.log", "events.jsonl"];
 
 /// A run directory.
 pub struct RunDir {
@@ -37,7 +46,7 @@ pub struct Environment {
     pub version: &'static str,
     /// The processor's name, where the system tells it.
     pub cpu: String,
-    /// The widest vector instructions the processor has.
+    /// The vector instructions that are used.
     pub isa: &'static str,
     /// Threads that the work was spread over.
     pub threads: usize,
@@ -55,7 +64,7 @@ impl Environment {
         Environment {
             version: env!("CARGO_PKG_VERSION"),
             cpu: cpu_name(),
-            isa: instruction_set(),
+            isa: engine::Isa::active().name(),
             threads: engine::par::threads(),
             seed,
             data,
@@ -75,19 +84,6 @@ fn cpu_name() -> String {
     name.unwrap_or_else(|| std::env::consts::ARCH.to_string())
 }
 
-fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "avx512";
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "avx2+fma";
-        }
-    }
-    std::env::consts::ARCH
-}
-
 impl RunDir {
     /// Makes `out`, or the next free `runs/<recipe>-<loss>-<n>`, and writes the configuration
     /// and the environment into it.
@@ -96,14 +92,11 @@ impl RunDir {
     /// If `out` holds something already, or cannot be written.
     pub fn create(out: Option<&Path>, config: &Config, environment: &Environment) -> Result<Self> {
         let path = claim(out, config)?;
-        for folder in ["ckpt", "eval", "plots"] {
-            let folder = path.join(folder);
-            std::fs::create_dir_all(&folder)
-                .with_context(|| format!("making {}", folder.display()))?;
-        }
+        // First of all: from then on the run can be resumed.
+        files::write(&path.join(CONFIG), config.to_text())?;
         let run = Self::open(&path)?;
         run.lock()?;
-        run.write("config.toml", config.to_text().as_bytes())?;
+        run.furnish()?;
         run.write_json("env.json", environment)?;
         Ok(run)
     }
@@ -116,19 +109,28 @@ impl RunDir {
     pub fn resume(path: &Path) -> Result<Self> {
         let run = Self::open(path)?;
         run.lock()?;
-        for folder in ["", "ckpt", "eval", "plots"] {
-            let entries = path.join(folder).read_dir().into_iter().flatten();
-            for entry in entries.flatten() {
-                if entry.file_name().to_string_lossy().ends_with(".unfinished") {
-                    drop(std::fs::remove_file(entry.path()));
-                }
-            }
-        }
-        for name in ["train.log", "events.jsonl"] {
+        run.furnish()?;
+        for name in LOGS {
             let file = path.join(name);
             end_with_a_line(&file).with_context(|| format!("tidying {}", file.display()))?;
         }
         Ok(run)
+    }
+
+    /// Makes the folders, as far as they are not there, and clears them of unfinished files.
+    fn furnish(&self) -> Result<()> {
+        for folder in FOLDERS {
+            let folder = self.path.join(folder);
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("making {}", folder.display()))?;
+        }
+        for folder in FOLDERS.iter().chain(&[""]) {
+            let entries = self.path.join(folder).read_dir().into_iter().flatten();
+            for entry in entries.flatten().filter(is_unfinished) {
+                drop(std::fs::remove_file(entry.path()));
+            }
+        }
+        Ok(())
     }
 
     /// Two trainings in one directory would write over each other. The system gives the lock back
@@ -155,8 +157,8 @@ impl RunDir {
             opened.with_context(|| format!("writing {}", file.display()))
         };
         Ok(RunDir {
-            log: append("train.log")?,
-            events: append("events.jsonl")?,
+            log: append(LOGS[0])?,
+            events: append(LOGS[1])?,
             path: path.to_path_buf(),
         })
     }
@@ -166,7 +168,7 @@ impl RunDir {
     /// # Errors
     /// [`ConfigError`] if it is none; else as [`open`](Self::open).
     pub fn open_existing(path: &Path) -> Result<Self> {
-        if !path.join("config.toml").is_file() {
+        if !path.join(CONFIG).is_file() {
             bail!(ConfigError(format!(
                 "{} is no run directory: it has no config.toml",
                 path.display()
@@ -243,9 +245,7 @@ impl RunDir {
     /// # Errors
     /// If the disk does not take it.
     pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
-        let path = self.path.join(name);
-        nn::checkpoint::write_atomically(&path, |file| file.write_all(content))
-            .with_context(|| format!("writing {}", path.display()))
+        files::write(&self.path.join(name), content)
     }
 
     /// Writes a value as JSON.
@@ -253,9 +253,21 @@ impl RunDir {
     /// # Errors
     /// If the disk does not take it.
     pub fn write_json(&self, name: &str, value: impl Serialize) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(&value)?;
-        text.push('\n');
-        self.write(name, text.as_bytes())
+        files::write_json(&self.path.join(name), value)
+    }
+
+    /// Removes a file of the run, if it is there.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("removing {}", path.display()))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -275,7 +287,30 @@ fn end_with_a_line(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Makes `out`, which must be empty, or the next free `runs/<recipe>-<loss>-<n>`.
+/// Whether there is nothing in a folder but what a run that was killed in its first moments leaves:
+/// folders and logs without content, and unfinished files.
+fn is_bare(path: &Path) -> bool {
+    let is_empty = |folder: &Path| {
+        let entries = folder.read_dir().into_iter().flatten().flatten();
+        entries.into_iter().all(|entry| is_unfinished(&entry))
+    };
+    let is_nothing = |entry: DirEntry| {
+        let named = |names: &[&str]| names.iter().any(|name| entry.file_name() == *name);
+        let is_blank = || entry.metadata().is_ok_and(|m| m.is_file() && m.len() == 0);
+        is_unfinished(&entry)
+            || named(&FOLDERS) && entry.path().is_dir() && is_empty(&entry.path())
+            || named(&LOGS) && is_blank()
+    };
+    let entries = path.read_dir().into_iter().flatten().flatten();
+    entries.into_iter().all(is_nothing)
+}
+
+/// Whether a kill has left this behind when it was being written.
+fn is_unfinished(entry: &DirEntry) -> bool {
+    entry.file_name().to_string_lossy().ends_with(".unfinished")
+}
+
+/// Makes `out`, which must be bare, or the next free `runs/<recipe>-<loss>-<n>`.
 ///
 /// # Errors
 /// If `out` holds something already, or the directory cannot be made.
@@ -290,10 +325,7 @@ pub fn claim(out: Option<&Path>, config: &Config) -> Result<PathBuf> {
             &format!("{recipe}-{}", slug(&config.loss)),
         );
     };
-    if path
-        .read_dir()
-        .is_ok_and(|mut entries| entries.next().is_some())
-    {
+    if !is_bare(path) {
         bail!(ConfigError(format!(
             "{} holds something already; choose another --out, or continue the run there with \
              --resume {0}",
@@ -343,6 +375,36 @@ mod tests {
         let environment = Environment::here(1, String::new());
         let error = RunDir::create(Some(&first), &Config::default(), &environment);
         assert!(error.err().unwrap().to_string().contains("--resume"));
+    }
+
+    #[test]
+    fn what_a_kill_in_the_first_moments_leaves_can_be_begun_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let environment = Environment::here(1, String::new());
+        std::fs::create_dir_all(path.join("ckpt")).unwrap();
+        std::fs::create_dir_all(path.join("eval")).unwrap();
+        std::fs::write(path.join("train.log"), "").unwrap();
+        std::fs::write(path.join("config.toml.7.unfinished"), "epo").unwrap();
+        for (name, content) in [
+            ("train.log", "loss"),
+            ("ckpt/last.state", ""),
+            ("plots", ""),
+        ] {
+            std::fs::write(path.join(name), content).unwrap();
+            let error = RunDir::create(Some(path), &Config::default(), &environment);
+            assert!(error.is_err(), "{name} was taken for nothing");
+            std::fs::remove_file(path.join(name)).unwrap();
+        }
+        drop(RunDir::create(Some(path), &Config::default(), &environment).unwrap());
+        assert!(path.join(CONFIG).is_file() && !path.join("config.toml.7.unfinished").exists());
+        // From the first file on it is a run, whatever else is there.
+        let second = path.join("second");
+        std::fs::create_dir(&second).unwrap();
+        std::fs::copy(path.join(CONFIG), second.join(CONFIG)).unwrap();
+        let error = RunDir::create(Some(&second), &Config::default(), &environment);
+        assert!(error.err().unwrap().to_string().contains("--resume"));
+        assert!(RunDir::resume(&second).is_ok() && second.join("ckpt").is_dir());
     }
 
     #[test]

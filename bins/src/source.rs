@@ -119,13 +119,16 @@ impl Source {
     }
 
     /// Reads only what is tested on, normalised as a network has learned it: the test part, or
-    /// everything where there are no parts.
+    /// everything where there are no parts; of another data set where `data.test` names one.
     ///
     /// # Errors
     /// If it cannot be read, or there is no such part.
     pub fn read_test(config: &Config, normalise: &Normalise) -> Result<(Items, Vec<String>)> {
         let mut notes = Vec::new();
-        let items = read_test(config, normalise, &mut notes)?;
+        let items = match &config.data.test {
+            Some(test) => read_test(&with_data(config, test)?, normalise, &mut notes)?,
+            None => read_test(config, normalise, &mut notes)?,
+        };
         Ok((items, notes))
     }
 

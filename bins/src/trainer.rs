@@ -6,7 +6,6 @@ mod pace;
 mod row;
 mod state;
 
-pub use crate::interrupt::INTERRUPT;
 pub use divergence::Diverged;
 pub use health::{Finding, Health, Term};
 pub use pace::{Pace, Rehearsal};
@@ -31,12 +30,18 @@ use health::Sample;
 use losses::{Criterion, Spec};
 use nn::{Backbone, Ema, Features, Optimizer, Pass, Scope};
 use state::Place;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// Training was interrupted and can be continued: exit code 130.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Interrupted(String);
+#[error("{what}; continue with\n  hypersphere train --resume {}", run.display())]
+pub struct Interrupted {
+    /// Why it ended, and where.
+    pub what: String,
+    /// The folder of the run or the series.
+    pub run: PathBuf,
+}
 
 /// A network in training.
 pub struct Trainer {
@@ -277,18 +282,17 @@ impl Trainer {
                 step_loss: loss,
                 accuracy,
             };
-            progress.step(step, batch.len());
+            // Before anything is shown: whoever asks for the end may have taken the terminal away.
             if let Some(reason) = self.reason_to_stop() {
                 self.save(run, false)?;
                 run.log(&format!("{reason} after step {}", self.place.step))?;
-                return Err(Interrupted(format!(
-                    "{reason} after step {} of {total}; continue with\n  \
-                     hypersphere train --resume {}",
-                    self.place.step,
-                    run.path().display()
-                ))
+                return Err(Interrupted {
+                    what: format!("{reason} after step {} of {total}", self.place.step),
+                    run: run.path().to_path_buf(),
+                }
                 .into());
             }
+            progress.step(step, batch.len());
             if self.is_save_due() {
                 self.save(run, false)?;
             }

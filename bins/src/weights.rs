@@ -8,7 +8,7 @@ use crate::source::DataError;
 use anyhow::{Context, Result, bail};
 use data::Normalise;
 use engine::Params;
-use losses::{Criterion, Spec};
+use losses::{Criterion, Head, Spec};
 use nn::networks::ModelOptions;
 use nn::{Backbone, Checkpoint, Metadata, Scope};
 use serde_json::json;
@@ -203,6 +203,18 @@ impl Trained {
                 description.input
             )));
         }
+        let classes = description.classes.len();
+        let of_file = || path.display().to_string();
+        let spec: Spec = description.loss.parse().with_context(of_file)?;
+        let heads = spec.terms().iter().map(|term| term.info().head);
+        if heads.into_iter().any(|head| head != Head::None)
+            && dim.max(1).saturating_mul(classes) > numbers
+        {
+            bail!(ConfigError(format!(
+                "{}: cannot hold the weights of {classes} classes of {dim} numbers each",
+                path.display()
+            )));
+        }
         let (means, channels) = (description.mean.len(), description.input[2]);
         if description.sound.is_none() && means != channels {
             bail!(ConfigError(format!(
@@ -210,7 +222,6 @@ impl Trained {
                 path.display()
             )));
         }
-        let of_file = || path.display().to_string();
         let mut trained = Self::blank(description).with_context(of_file)?;
         file.load_into(&mut trained.params)?;
         Ok(trained)

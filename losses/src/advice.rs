@@ -1,6 +1,7 @@
 //! Choosing scale and margin from the number of classes, with the reasoning as text.
 
-use crate::info::{Parameter, Separation, Value, Values};
+use crate::info::{Parameter, Separation};
+use crate::values::{Value, Values};
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 use std::fmt;
 

@@ -3,9 +3,10 @@
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::label_fault;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned};
+use crate::values::Values;
 use engine::error::BadOperands;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, apply};

@@ -63,7 +63,8 @@ pub struct Outcome<T: Float> {
 pub struct Pull {
     /// What it is and what it is worth.
     pub term: TermValue,
-    /// The norm of its gradient with respect to the embeddings of the batch, its weight included.
+    /// The norm of its gradient with respect to the embeddings of the batch, its weight included;
+    /// with respect to the features before a neck where it is a loss of those.
     pub embeddings: f64,
     /// The norm of its gradient with respect to everything that is learned under `head`, its
     /// weight included; 0 if nothing is.
@@ -282,7 +283,8 @@ impl<T: Float> Criterion<T> {
     }
 
     /// How hard each summand pulls at embeddings `[N, D]`, or at the features `before` a neck, and
-    /// at the class weights. No state moves on. Every summand is computed by itself, so this is for a look once in a while.
+    /// at the class weights. No state moves on. Every summand is computed by itself, so this is for
+    /// a look once in a while.
     ///
     /// # Errors
     /// As [`forward`](Criterion::forward).

@@ -68,8 +68,8 @@ pub enum Error {
     #[error(
         "`{spec}` has no margin that could rise during a warm-up\n  \
          losses with one are, for example, arcface, cosface, combined and so-softmax; sphereface and \
-         l-softmax anneal theirs by themselves (`base`, `gamma`, `power`, `lambda_min`), and the margin \
-         of a loss of pairs has no value at which it asks for nothing"
+         l-softmax anneal theirs by themselves (`base`, `gamma`, `power`, `lambda_min`), and the \
+         margins of triplet, contrastive and the like have no value at which they ask for nothing"
     )]
     NoMargin {
         /// The losses.

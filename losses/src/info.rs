@@ -2,6 +2,7 @@
 
 use crate::advice::AutoRule;
 use crate::error::{Error, Result, closest};
+use crate::values::{Value, Values};
 use std::f64::consts::PI;
 use std::fmt;
 
@@ -139,7 +140,8 @@ pub struct Parameter {
     /// What it keeps the classes apart by, if it is such a margin.
     pub separation: Option<fn(&Values) -> Separation>,
     /// The value at which it keeps nothing apart, if it is a margin: where a warm-up begins.
-    pub no_margin: Option<fn(&Values) -> f64>,
+    /// `None` while that hangs on a value that is left to `auto`.
+    pub no_margin: Option<fn(&Values) -> Option<f64>>,
 }
 
 /// What a margin is added to or subtracted from.
@@ -173,21 +175,6 @@ pub struct Range {
     high: f64,
     low_open: bool,
     high_open: bool,
-}
-
-/// The value of a parameter.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Value {
-    /// A number.
-    Number(f64),
-    /// `true` or `false`.
-    Flag(bool),
-    /// A word.
-    Word(&'static str),
-    /// To be chosen when the number of classes is known.
-    Auto,
-    /// Not given, and the loss does without.
-    Unset,
 }
 
 impl Range {
@@ -275,19 +262,19 @@ impl Parameter {
     }
 }
 
-impl fmt::Display for Value {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Value::Number(x) => write!(f, "{x}"),
-            Value::Flag(flag) => write!(f, "{flag}"),
-            Value::Word(word) => write!(f, "{word}"),
-            Value::Auto => write!(f, "auto"),
-            Value::Unset => write!(f, "none"),
+impl Parameter {
+    const fn new(key: &'static str, meaning: &'static str, kind: Kind, default: Value) -> Self {
+        Parameter {
+            key,
+            meaning,
+            kind,
+            default,
+            auto: None,
+            separation: None,
+            no_margin: None,
         }
     }
-}
 
-impl Parameter {
     /// A number.
     pub const fn number(
         key: &'static str,
@@ -295,15 +282,7 @@ impl Parameter {
         range: Range,
         meaning: &'static str,
     ) -> Self {
-        Parameter {
-            key,
-            meaning,
-            kind: Kind::Number(range),
-            default: Value::Number(default),
-            auto: None,
-            separation: None,
-            no_margin: None,
-        }
+        Self::new(key, meaning, Kind::Number(range), Value::Number(default))
     }
 
     /// A whole number.
@@ -334,15 +313,7 @@ impl Parameter {
 
     /// `true` or `false`, false unless given.
     pub const fn flag(key: &'static str, meaning: &'static str) -> Self {
-        Parameter {
-            key,
-            meaning,
-            kind: Kind::Flag,
-            default: Value::Flag(false),
-            auto: None,
-            separation: None,
-            no_margin: None,
-        }
+        Self::new(key, meaning, Kind::Flag, Value::Flag(false))
     }
 
     /// One of some words, the first unless given.
@@ -351,15 +322,7 @@ impl Parameter {
         words: &'static [&'static str],
         meaning: &'static str,
     ) -> Self {
-        Parameter {
-            key,
-            meaning,
-            kind: Kind::Word(words),
-            default: Value::Word(words[0]),
-            auto: None,
-            separation: None,
-            no_margin: None,
-        }
+        Self::new(key, meaning, Kind::Word(words), Value::Word(words[0]))
     }
 
     /// The same parameter with a rule for `auto`.
@@ -374,12 +337,12 @@ impl Parameter {
     pub const fn separating(self, by: fn(&Values) -> Separation) -> Self {
         Parameter {
             separation: Some(by),
-            ..self.warming_from(|_| 0.0)
+            ..self.warming_from(|_| Some(0.0))
         }
     }
 
     /// The same parameter as one that makes the loss harder the farther it is from this value.
-    pub const fn warming_from(self, no_margin: fn(&Values) -> f64) -> Self {
+    pub const fn warming_from(self, no_margin: fn(&Values) -> Option<f64>) -> Self {
         Parameter {
             no_margin: Some(no_margin),
             ..self
@@ -537,80 +500,5 @@ impl fmt::Display for LossInfo {
                 why.lines().try_for_each(|line| writeln!(f, "    {line}"))
             }
         }
-    }
-}
-
-/// The values of all parameters of one loss.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Values {
-    info: &'static str,
-    values: Vec<(&'static str, Value)>,
-}
-
-impl Values {
-    pub(crate) fn new(info: &LossInfo, given: &[(&'static Parameter, Value)]) -> Self {
-        let value = |p: &Parameter| {
-            let last = given.iter().rev().find(|(q, _)| q.key == p.key);
-            (p.key, last.map_or(p.default, |(_, v)| *v))
-        };
-        Values {
-            info: info.name,
-            values: info.parameters.iter().map(value).collect(),
-        }
-    }
-
-    /// The value of a parameter.
-    ///
-    /// # Panics
-    /// If the loss has no such parameter.
-    pub fn get(&self, key: &str) -> Value {
-        let found = self.values.iter().find(|(k, _)| *k == key);
-        found
-            .unwrap_or_else(|| panic!("`{}` has no parameter `{key}`", self.info))
-            .1
-    }
-
-    /// A number; `None` if it is neither given nor has a default, or is left to `auto`.
-    ///
-    /// # Panics
-    /// If the loss has no such parameter.
-    pub fn given(&self, key: &str) -> Option<f64> {
-        match self.get(key) {
-            Value::Number(x) => Some(x),
-            _ => None,
-        }
-    }
-
-    /// A number.
-    ///
-    /// # Panics
-    /// If the loss has no such numeric parameter, or it is left to `auto`.
-    pub fn number(&self, key: &str) -> f64 {
-        self.given(key)
-            .unwrap_or_else(|| panic!("`{}`: {key} is no number", self.info))
-    }
-
-    /// A flag.
-    ///
-    /// # Panics
-    /// If the loss has no such flag.
-    pub fn flag(&self, key: &str) -> bool {
-        self.get(key) == Value::Flag(true)
-    }
-
-    /// A word.
-    ///
-    /// # Panics
-    /// If the loss has no such parameter.
-    pub fn word(&self, key: &str) -> &'static str {
-        match self.get(key) {
-            Value::Word(word) => word,
-            _ => panic!("`{}`: {key} is no word", self.info),
-        }
-    }
-
-    /// Keys and values, in the order of the table.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        self.values.iter().copied()
     }
 }

@@ -96,6 +96,7 @@ pub mod sml;
 mod spec;
 mod suggest;
 mod table;
+mod values;
 
 pub use advice::{
     AutoRule, Note, NoteKind, WidestAngle, adacos_scale, needed_gap, smallest_scale, widest_angle,
@@ -105,15 +106,14 @@ pub use checks::{CHECKS, Check, SURROGATE_CHECKS};
 pub use criterion::{Criterion, Outcome, Pull, TermValue, expected_initial_loss};
 pub use error::{Error, Result};
 pub use evaluate::{Tensors, evaluate};
-pub use info::{
-    Family, Head, Kind, LossInfo, Parameter, Preset, Range, Separation, Status, Value, Values,
-};
+pub use info::{Family, Head, Kind, LossInfo, Parameter, Preset, Range, Separation, Status};
 pub use loss::{Loss, Part};
 pub use owned::{Axis, Owned, OwnedKind};
 pub use profile::{Profile, Response};
 pub use spec::{Spec, Term};
 pub use suggest::{Suggestion, suggest};
 pub use table::{LOSSES, OPERATIONS, SURROGATES, find};
+pub use values::{Value, Values};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -2,8 +2,9 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{LossInfo, Values};
+use crate::info::LossInfo;
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::{Float, Var};
 use std::collections::BTreeMap;
 

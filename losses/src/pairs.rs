@@ -26,7 +26,8 @@ pub(crate) use memory::{MEMORY, Memory};
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Parameter, Values};
+use crate::info::Parameter;
+use crate::values::Values;
 use engine::error::BadOperands;
 use engine::gradcheck::{Case, Gen};
 use engine::op::Registered;

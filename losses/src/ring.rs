@@ -2,9 +2,10 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Status, Values};
+use crate::info::{Family, Head, LossInfo, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned};
+use crate::values::Values;
 use engine::{Float, Tensor, Var};
 
 /// Where the mean length of the first batch is (0 until then), and what is learned on top of it.

@@ -2,8 +2,9 @@
 
 use crate::advice::{Note, NoteKind, margin_warning};
 use crate::error::{Error, Result};
-use crate::info::{LossInfo, Parameter, Preset, Value, Values};
+use crate::info::{LossInfo, Parameter, Preset};
 use crate::table;
+use crate::values::{Value, Values};
 use std::fmt;
 use std::str::FromStr;
 
@@ -77,11 +78,12 @@ impl Spec {
     }
 
     /// The same spec with the margins of all losses at `share` of the way from none, at 0, to their
-    /// values, at 1. What is left to `auto` stays so.
+    /// values, at 1. What is left to `auto` stays so, and a margin that hangs on it is not moved.
     pub fn with_margins(mut self, share: f64) -> Self {
         for term in &mut self.terms {
             let margins: Vec<_> = term.margins().collect();
             for (parameter, none, value) in margins {
+                let Some(none) = none else { continue };
                 let moved = Value::Number(none + share * (value - none));
                 term.given.retain(|(p, _)| p.key != parameter.key);
                 term.given.push((parameter, moved));
@@ -233,13 +235,14 @@ impl FromStr for Term {
 }
 
 impl Term {
-    /// Its margins, as far as there are any: each with the value at which it is none, and its own.
-    fn margins(&self) -> impl Iterator<Item = (&'static Parameter, f64, f64)> + use<> {
+    /// Its margins, as far as there are any: each with the value at which it is none, unless that
+    /// hangs on something left to `auto`, and its own.
+    fn margins(&self) -> impl Iterator<Item = (&'static Parameter, Option<f64>, f64)> + use<> {
         let values = self.values();
         self.info.parameters.iter().filter_map(move |parameter| {
             let (none, value) = (parameter.no_margin?, values.given(parameter.key)?);
             let none = none(&values);
-            (none != value).then_some((parameter, none, value))
+            (none != Some(value)).then_some((parameter, none, value))
         })
     }
 

@@ -75,6 +75,11 @@ fn every_kind_of_margin_begins_where_it_is_none() {
         none("arcface:m=0.5 + 0.1*center"),
         "arcface:m=0 + 0.1*center"
     );
+    // Where the margin begins is not known before the scales are.
+    for undecided in ["so-softmax:lambda_p=auto", "so-softmax:lambda_n=auto"] {
+        assert!(spec(undecided).has_margins());
+        assert_eq!(none(undecided), undecided);
+    }
     let half = spec("arcface:s=auto,m=0.5 + triplet")
         .with_margins(0.5)
         .to_string();
@@ -126,7 +131,13 @@ fn losses_without_a_margin_say_so() {
         assert!(matches!(error, Error::NoMargin { .. }), "{error}");
         let error = error.to_string();
         assert!(
-            error.contains(&format!("`{text}`")) && error.contains("arcface"),
+            [
+                "arcface",
+                "margins of triplet, contrastive",
+                &format!("`{text}`")
+            ]
+            .iter()
+            .all(|part| error.contains(part)),
             "{error}"
         );
     }

@@ -1,16 +1,16 @@
 //! Training runs of tests: started, judged anew, and interrupted wherever possible.
 
 use clap::Parser;
-use hypersphere::cli::{Cli, Command, Eval, EvalPart};
+use hypersphere::cli::{Cli, Command, Eval, EvalPart, Threads};
 use hypersphere::commands::{embed, eval, index, metrics, search, verify};
 use hypersphere::config::Config;
+use hypersphere::interrupt;
 use hypersphere::progress::Style;
 use hypersphere::run_dir::{Environment, RunDir};
-use hypersphere::trainer::{INTERRUPT, Interrupted, Trainer};
+use hypersphere::trainer::{Interrupted, Trainer};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 
 /// A run directory and its trainer, before the first step.
 pub fn start(run: &Path, config: &Config) -> (RunDir, Trainer) {
@@ -30,7 +30,7 @@ pub fn options(what: PathBuf) -> Eval {
         best: false,
         flip: false,
         rerank: false,
-        threads: None,
+        threads: Threads::default(),
         output: None,
     }
 }
@@ -79,9 +79,9 @@ pub fn resumes_to_the_same_bits(folder: &Path, config: &Config) -> u64 {
     let (mut run, mut trainer) = start(&pieces, config);
     let steps = trainer.steps();
     for step in 1..=steps {
-        INTERRUPT.store(true, Ordering::Relaxed);
+        interrupt::request();
         let error = trainer.train(&mut run, Style::None).err();
-        INTERRUPT.store(false, Ordering::Relaxed);
+        interrupt::withdraw();
         assert!(error.expect("an interruption").is::<Interrupted>());
         run = RunDir::open(&pieces).unwrap();
         trainer = Trainer::resume(config.clone(), &run).unwrap();

@@ -4,18 +4,18 @@
 use hypersphere::config::{Config, ConfigError, Layers};
 use hypersphere::features::Features;
 use hypersphere::features::gallery::Gallery;
+use hypersphere::interrupt;
 use hypersphere::progress::Style;
 use hypersphere::run_dir::{Environment, RunDir};
-use hypersphere::trainer::{INTERRUPT, Interrupted, Part, Trainer};
+use hypersphere::trainer::{Interrupted, Part, Trainer};
 use hypersphere::weights::Trained;
 use hypersphere_tests::runs::program;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// `INTERRUPT` belongs to the process, so trainings take turns.
+/// An interruption belongs to the process, so trainings take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// A picture of 16 x 16 that belongs to `class` by its stripes and to nobody else by its noise.
@@ -382,11 +382,11 @@ fn weights_from_within_an_epoch_have_no_calibration() {
         while !epochs.exists() {
             std::thread::sleep(Duration::from_millis(1));
         }
-        INTERRUPT.store(true, Ordering::Relaxed);
+        interrupt::request();
     });
     let error = trainer.train(&mut run, Style::None).err();
     watcher.join().unwrap();
-    INTERRUPT.store(false, Ordering::Relaxed);
+    interrupt::withdraw();
     assert!(error.expect("an interruption").is::<Interrupted>());
     let calibration = |weights: PathBuf| Trained::read(&weights).unwrap().description.calibration;
     assert!(calibration(run.last_weights()).is_none());

@@ -1,14 +1,15 @@
 //! An interrupted run, continued, ends with the bits of one that was not interrupted.
 
 use hypersphere::config::{Config, Layers};
+use hypersphere::interrupt;
 use hypersphere::progress::Style;
-use hypersphere::run_dir::{Environment, RunDir};
-use hypersphere::trainer::{INTERRUPT, Interrupted, Trainer};
+use hypersphere::run_dir::RunDir;
+use hypersphere::trainer::{Interrupted, Trainer};
+use hypersphere_tests::runs::start;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 
-/// `INTERRUPT` belongs to the process, so the tests of this file take turns.
+/// An interruption belongs to the process, so the tests of this file take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Two epochs of four steps, with everything that a run remembers from step to step: momentum,
@@ -33,20 +34,14 @@ fn config(changes: &[&str]) -> Config {
     layers.resolve().unwrap()
 }
 
-fn start(folder: &Path, config: &Config) -> (RunDir, Trainer) {
-    let environment = Environment::here(config.seed, String::new());
-    let run = RunDir::create(Some(folder), config, &environment).unwrap();
-    (run, Trainer::new(config.clone()).unwrap())
-}
-
 /// Trains one step at a time: every step ends in an interruption, and a new trainer that knows
 /// nothing but the files does the next. The end of an epoch is among the places.
 fn train_in_pieces(folder: &Path, config: &Config) {
     let (mut run, mut trainer) = start(folder, config);
     for step in 1..=trainer.steps() {
-        INTERRUPT.store(true, Ordering::Relaxed);
+        interrupt::request();
         let error = trainer.train(&mut run, Style::None).err();
-        INTERRUPT.store(false, Ordering::Relaxed);
+        interrupt::withdraw();
         let error = error.expect("the run is interrupted");
         assert!(error.is::<Interrupted>(), "{error:#}");
         assert!(error.to_string().contains("--resume"), "{error}");

@@ -1,5 +1,6 @@
 //! The command line of `data`.
 
+use super::values::Threads;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -109,9 +110,9 @@ pub struct Synth {
     /// How hard it is to tell who is who
     #[arg(long, default_value = "normal")]
     pub difficulty: SynthDifficulty,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// What is drawn.

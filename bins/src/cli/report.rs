@@ -1,5 +1,6 @@
 //! `hypersphere report` and `hypersphere compare`.
 
+use super::values::Threads;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -27,9 +28,9 @@ pub struct Report {
     /// Test examples to embed for charts and pictures, about; the report says which
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = samples)]
     pub samples: usize,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 fn samples(text: &str) -> Result<usize, String> {

@@ -1,11 +1,14 @@
 //! The command line of training.
 
-use super::values::{Fold, pk, time};
+use super::values::{Fold, MOST_SEEDS, Threads, pk, time};
+use crate::config::{ConfigError, Layers};
 use crate::progress::Style;
 use crate::protocol::Protocol;
+use anyhow::{Result, bail};
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use toml::Value;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -35,6 +38,40 @@ pub struct Train {
     /// A configuration file (TOML), over the recipe if both are given
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// What of the configuration is to be otherwise.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// Where to put the run, instead of runs/RECIPE-LOSS-N
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
+    /// Continue an interrupted run, or series of runs, exactly as if it had not been interrupted
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
+    pub resume: Option<PathBuf>,
+    /// End each run within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
+    /// schedule is made to end earlier; the resolved configuration has the number of steps
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub max_time: Option<Duration>,
+    /// Train N times, with this seed and those after it, and report mean and deviation
+    #[arg(long, value_name = "N", conflicts_with = "resume",
+          value_parser = clap::value_parser!(u64).range(1..=MOST_SEEDS))]
+    pub repeat: Option<u64>,
+    /// Allow --resume with a changed configuration; more --epochs alone need no leave
+    #[arg(long, requires = "resume")]
+    pub r#override: bool,
+    /// Show the resolved configuration, the network and the reasoning, and stop
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+    /// How progress is shown [default: bar on a terminal, plain elsewhere]
+    #[arg(long, value_name = "HOW")]
+    pub progress: Option<Style>,
+}
+
+/// The options that change a configuration.
+#[derive(Args, Debug)]
+pub struct Changes {
     /// The folder of the data set
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -44,9 +81,6 @@ pub struct Train {
     /// How the data is cut and judged [default: as usual with the layout]
     #[arg(long, value_name = "HOW")]
     pub protocol: Option<Protocol>,
-    /// Where to put the run, instead of runs/RECIPE-LOSS-N
-    #[arg(short, long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
     /// The loss, as NAME:key=value,… with weights and sums; `all` compares every loss
     #[arg(long, value_name = "SPEC")]
     pub loss: Option<String>,
@@ -71,36 +105,69 @@ pub struct Train {
     /// Decides initial weights, order, augmentation and dropout
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
-    /// Any key of the configuration, such as optimizer.momentum=0.8
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
     /// Weights to begin with: a checkpoint, or a safetensors file with PyTorch's names
     #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
     pub init: Option<PathBuf>,
-    /// Continue an interrupted run, or series of runs, exactly as if it had not been interrupted
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
-    pub resume: Option<PathBuf>,
-    /// End each run within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
-    /// schedule is made to end earlier; the resolved configuration has the number of steps
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub max_time: Option<Duration>,
     /// The fold to test on, from 1, of data in folds; `all` tests on each in turn
     #[arg(long, value_name = "K|all", conflicts_with = "resume")]
     pub fold: Option<Fold>,
-    /// Train N times, with this seed and those after it, and report mean and deviation
-    #[arg(long, value_name = "N", conflicts_with = "resume",
-          value_parser = clap::value_parser!(u64).range(1..=1000))]
-    pub repeat: Option<u64>,
-    /// Allow --resume with a changed configuration; more --epochs alone need no leave
-    #[arg(long, requires = "resume")]
-    pub r#override: bool,
-    /// Show the resolved configuration, the network and the reasoning, and stop
-    #[arg(long)]
-    pub dry_run: bool,
-    /// How progress is shown [default: bar on a terminal, plain elsewhere]
-    #[arg(long, value_name = "HOW")]
-    pub progress: Option<Style>,
+    /// Any key of the configuration, such as optimizer.momentum=0.8
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+impl Changes {
+    /// Adds what is asked for to a configuration, `--set` last.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if a value is of another type or cannot be written down.
+    pub(crate) fn layer(&self, layers: &mut Layers) -> Result<()> {
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        // What is larger is too large for any of these settings.
+        let whole = |number: Option<u64>| {
+            number.map(|number| Value::from(i64::try_from(number).unwrap_or(i64::MAX)))
+        };
+        let fold = match self.fold {
+            Some(Fold::One(fold)) => Some(u64::from(fold)),
+            Some(Fold::All) | None => None,
+        };
+        let options = [
+            ("data.folder", path(self.data.as_deref())?),
+            ("data.format", text(&self.format)),
+            ("data.fold", whole(fold)),
+            ("protocol", self.protocol.map(|p| Value::from(p.name()))),
+            ("init", path(self.init.as_deref())?),
+            ("loss", text(&self.loss)),
+            ("model.name", text(&self.model)),
+            ("model.embed_dim", whole(self.embed_dim.map(|n| n as u64))),
+            ("epochs", whole(self.epochs)),
+            // What the epochs were cut to before does not hold for the new ones.
+            ("steps", self.epochs.map(|_| Value::from(0))),
+            ("batch", whole(self.batch.map(|n| n as u64))),
+            ("lr", self.lr.map(Value::from)),
+            ("seed", whole(self.seed)),
+        ];
+        for (key, value) in options {
+            if let Some(value) = value {
+                layers.add_option(key, value)?;
+            }
+        }
+        if let Some((p, k)) = self.pk {
+            // Together: a sampler of this kind is none without its numbers.
+            layers.add_assignment(&format!("sampler={{kind=\"pk\",p={p},k={k}}}"))?;
+        }
+        self.set.iter().try_for_each(|s| layers.add_assignment(s))
+    }
+}
+
+/// A path as it stands in a configuration, which is text.
+fn path(path: Option<&Path>) -> Result<Option<Value>> {
+    match path.map(|path| (path, path.to_str())) {
+        None => Ok(None),
+        Some((_, Some(text))) => Ok(Some(Value::from(text))),
+        Some((path, None)) => bail!(ConfigError(format!(
+            "{}: a configuration is UTF-8, and this path is not; rename the folder, or link to it",
+            path.display()
+        ))),
+    }
 }

@@ -2,9 +2,9 @@
 
 use crate::cli::report::Compare;
 use crate::config::ConfigError;
+use crate::files;
 use crate::report::{comparison::Comparison, finished::Finished};
-use anyhow::{Context, Result, bail};
-use std::io::Write;
+use anyhow::{Result, bail};
 use std::path::Path;
 
 /// Prints the comparison, and writes it where it was asked to.
@@ -33,6 +33,5 @@ pub fn run(options: &Compare) -> Result<()> {
         Some("html") => comparison.html()?,
         _ => markdown,
     };
-    nn::checkpoint::write_atomically(path, |file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("writing {}", path.display()))
+    files::write(path, text)
 }

@@ -218,10 +218,7 @@ fn convert(options: &Convert) -> Result<()> {
 
 fn synth(options: &Synth) -> Result<()> {
     let plan = plan(options);
-    if let Some(threads) = options.threads {
-        // Before any work, as it has to be.
-        engine::par::set_threads(threads.max(1)).map_err(anyhow::Error::msg)?;
-    }
+    options.threads.set()?;
     // Drawn on a terminal only.
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5));
     let look =

@@ -1,7 +1,6 @@
 //! `hypersphere embed`: files become embeddings.
 
-use crate::cli::after::Embed;
-use crate::config::ConfigError;
+use crate::cli::embeddings::Embed;
 use crate::embedder::{Embedder, Item, Outcome, checkpoint_of};
 use crate::features::Features;
 use anyhow::Result;
@@ -12,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 /// # Errors
 /// If the checkpoint is none, nothing can be embedded, or the disk does not take the result.
 pub fn run(options: &Embed) -> Result<()> {
-    set_threads(options.threads)?;
+    options.threads.set()?;
     // Better now than after an hour.
     Features::check_name(&options.output)?;
     let checkpoint = checkpoint_of(&options.what, options.best)?;
@@ -32,14 +31,6 @@ pub fn run(options: &Embed) -> Result<()> {
         checkpoint.display()
     );
     Ok(())
-}
-
-/// As `-j` says.
-pub(super) fn set_threads(threads: Option<usize>) -> Result<()> {
-    let Some(threads) = threads else {
-        return Ok(());
-    };
-    engine::par::set_threads(threads.max(1)).map_err(|e| ConfigError(e.to_string()).into())
 }
 
 /// Files left out that are named one by one.

@@ -4,14 +4,14 @@ use crate::cli::{Eval, EvalPart};
 use crate::config::{Config, ConfigError, Sound};
 use crate::dataset::{Judged, Loaders};
 use crate::evaluation::Embedding;
+use crate::files;
 use crate::protocol::{Effort, Protocol};
 use crate::run_dir::RunDir;
 use crate::source::{Format, Source, guess};
 use crate::weights::Trained;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use data::formats::pack;
 use serde_json::{Value, json};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Judges as the options say.
@@ -19,9 +19,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If the weights or the data cannot be read, or do not belong together.
 pub fn run(options: &Eval) -> Result<()> {
-    if let Some(threads) = options.threads {
-        engine::par::set_threads(threads.max(1)).map_err(|e| ConfigError(e.to_string()))?;
-    }
+    options.threads.set()?;
     let (weights, run) = weights_and_run(options)?;
     let trained = Trained::read(&weights)?;
     let config = run
@@ -97,9 +95,7 @@ const OF_PACKS: &[&str] = &[
 /// # Errors
 /// If the disk does not take it.
 pub fn write_json(path: &Path, result: &Value) -> Result<()> {
-    let text = serde_json::to_string_pretty(result)? + "\n";
-    nn::checkpoint::write_atomically(path, |file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("writing {}", path.display()))
+    files::write_json(path, result)
 }
 
 /// The file of weights, and the run it belongs to if it does.

@@ -1,7 +1,6 @@
 //! `hypersphere index`: features become a gallery.
 
-use super::embed::set_threads;
-use crate::cli::after::Index;
+use crate::cli::embeddings::Index;
 use crate::config::ConfigError;
 use crate::embedder::{checkpoint_of, sha256};
 use crate::features::gallery::{Gallery, Trial};
@@ -13,7 +12,7 @@ use anyhow::{Context, Result, bail};
 /// # Errors
 /// If the features cannot be read, or the disk does not take the gallery.
 pub fn run(options: &Index) -> Result<()> {
-    set_threads(options.threads)?;
+    options.threads.set()?;
     let mut features = Features::read(&options.features)?;
     match (&options.checkpoint, &features.origin) {
         (Some(what), known) => {

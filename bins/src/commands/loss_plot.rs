@@ -2,11 +2,10 @@
 
 use crate::cli::LossPlot;
 use crate::config::ConfigError;
+use crate::files;
 use crate::plot::{self, Curves, Field, Grid, Panel, Regions, Scale, Series};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use losses::{Family, Profile, Response, Spec};
-use nn::checkpoint::write_atomically;
-use std::io::Write;
 
 /// Cells of a heat map in each direction.
 const CELLS: usize = 90;
@@ -52,9 +51,7 @@ pub(super) fn run(options: &LossPlot) -> Result<()> {
         true => pair_picture(&drawings, length)?,
         false => class_picture(&drawings, length, options.classes)?,
     };
-    let write = |file: &mut std::io::BufWriter<_>| file.write_all(svg.as_bytes());
-    write_atomically(&options.output, write)
-        .with_context(|| format!("cannot write {}", options.output.display()))?;
+    files::write(&options.output, svg)?;
     println!("written to {}", options.output.display());
     Ok(())
 }

@@ -2,13 +2,13 @@
 
 use crate::cli::ModelExport;
 use crate::config::ConfigError;
+use crate::files;
 use crate::weights::{Description, Trained};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use engine::Tensor;
 use losses::Head;
 use nn::export::{Exporter, Graph, Operator, Value, onnx};
 use nn::{Checkpoint, Module};
-use std::io::Write;
 
 /// Writes the file that the options ask for.
 ///
@@ -111,8 +111,7 @@ fn onnx_file(trained: &Trained, options: &ModelExport) -> Result<Report> {
     metadata.insert("unit".into(), options.unit.to_string());
     let bytes = onnx::file(&graph, &metadata, &description)?;
     let path = &options.output;
-    nn::checkpoint::write_atomically(path, |file| file.write_all(&bytes))
-        .with_context(|| format!("writing {}", path.display()))?;
+    files::write(path, &bytes)?;
     let mut report = vec![
         format!(
             "{}: `{}`, opset {}",

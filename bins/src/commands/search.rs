@@ -2,13 +2,14 @@
 
 mod page;
 
-use super::embed::{embed, set_threads};
-use crate::cli::after::Search;
+use super::embed::embed;
+use crate::cli::embeddings::Search;
 use crate::config::ConfigError;
 use crate::embedder::{Embedder, Item, checkpoint_of, sha256};
 use crate::features::gallery::Gallery;
 use crate::features::{Features, FeaturesError, Origin};
-use anyhow::{Context, Result, bail};
+use crate::files;
+use anyhow::{Result, bail};
 use page::Page;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -33,12 +34,18 @@ struct Neighbour {
     class: Option<String>,
 }
 
+/// The last part of a path.
+fn name_of(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
 /// Searches as the options say.
 ///
 /// # Errors
 /// If the gallery or its checkpoint cannot be read, or no query can.
 pub fn run(options: &Search) -> Result<()> {
-    set_threads(options.threads)?;
+    options.threads.set()?;
     let gallery = Gallery::read(&options.gallery)?;
     let embedder = network(&gallery, options)?;
     let items = embedder.items(&options.images)?;
@@ -72,17 +79,14 @@ pub fn run(options: &Search) -> Result<()> {
     let answers: Vec<Answer> = found.iter().enumerate().map(answer).collect();
     if let Some(path) = &options.html {
         let page = Page {
-            title: format!("Neighbours in {}", options.gallery.display()),
+            // Its own name: where it lies on this machine is nobody's business.
+            title: format!("Neighbours in {}", name_of(&options.gallery)),
             answers: &answers,
             kind: embedder.kind(),
             queries_from: &embedder.origin().folder,
             gallery_from: gallery.features().origin.as_ref().map(|o| &*o.folder),
         };
-        let text = page.html();
-        nn::checkpoint::write_atomically(path, |file| {
-            std::io::Write::write_all(file, text.as_bytes())
-        })
-        .with_context(|| format!("writing {}", path.display()))?;
+        files::write(path, page.html())?;
     }
     match options.json {
         true => println!("{}", serde_json::to_string_pretty(&answers)?),

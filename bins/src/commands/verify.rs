@@ -2,11 +2,14 @@
 
 mod list;
 
-use super::embed::{embed, set_threads};
+use super::embed::embed;
 use crate::calibration::{AtFar, Calibration, EqualError};
-use crate::cli::after::{Threshold, Verify};
+use crate::cli::embeddings::Verify;
+use crate::cli::values::Threshold;
 use crate::config::ConfigError;
 use crate::embedder::{Embedder, Item, Outcome, checkpoint_of, text};
+use crate::files;
+use crate::progress::tell;
 use crate::protocol::verify::cosine;
 use crate::source::DataError;
 use anyhow::{Context, Result, bail};
@@ -21,7 +24,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// If a file cannot be read, or there is no such threshold.
 pub fn run(options: &Verify) -> Result<()> {
-    set_threads(options.threads)?;
+    options.threads.set()?;
     let checkpoint = checkpoint_of(&options.what, options.best)?;
     let embedder = Embedder::open(&checkpoint, false)?;
     let calibration = embedder.trained().description.calibration.as_ref();
@@ -200,12 +203,13 @@ fn many(embedder: &Embedder, decision: &Decision<'_>, list: &Path, options: &Ver
     }
     let left_out = pairs.len() - judged.len();
     if left_out > 0 {
-        eprintln!("warning: {left_out} of {} pairs left out", pairs.len());
+        tell(format_args!(
+            "warning: {left_out} of {} pairs left out",
+            pairs.len()
+        ));
     }
     if let Some(path) = &options.output {
-        let table = table(&judged, decision)?;
-        nn::checkpoint::write_atomically(path, |file| std::io::Write::write_all(file, &table))
-            .with_context(|| format!("writing {}", path.display()))?;
+        files::write(path, table(&judged, decision)?)?;
     }
     let summary = Summary::of(&judged, left_out, decision)?;
     if options.json {

@@ -7,7 +7,7 @@
 mod board;
 mod drawing;
 
-use super::{Speed, Step, Training, View, terminal};
+use super::{Speed, Step, Training, View, tell, terminal};
 use crate::interrupt;
 use crate::trainer::EpochRow;
 use board::Board;
@@ -37,11 +37,12 @@ impl Shared {
     /// Draws and listens until training is over, or the terminal is gone.
     fn draw(&self, mut screen: terminal::Screen) -> io::Result<()> {
         while !self.is_over.load(Ordering::Relaxed) {
-            terminal::whole(|| {
-                let mut board = self.board();
-                board.is_stopping = interrupt::is_requested();
-                screen.draw(|frame| drawing::draw(frame, &board)).map(drop)
-            })?;
+            // The board first, then the terminal, as whoever panics with the board in hand takes
+            // them: in another order each could wait for the other.
+            let mut board = self.board();
+            board.is_stopping = interrupt::is_requested();
+            terminal::whole(|| screen.draw(|frame| drawing::draw(frame, &board)).map(drop))?;
+            drop(board);
             if event::poll(INTERVAL)?
                 && let Event::Key(key) = event::read()?
                 && asks_to_stop(&key)
@@ -106,12 +107,40 @@ impl Drop for Dashboard {
         // Had it panicked, it would have said so.
         let drawn = self.artist.take().map(JoinHandle::join);
         terminal::give_back();
-        self.shared
-            .board()
-            .lines()
-            .for_each(|line| eprintln!("{line}"));
+        self.shared.board().lines().for_each(tell);
         if let Some(Ok(Err(e))) = drawn {
-            eprintln!("note    the dashboard ended early: {e}");
+            tell(format_args!("note    the dashboard ended early: {e}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_q_and_control_c_ask_to_stop_and_only_when_they_go_down() {
+        let key = |code, modifiers| KeyEvent::new(code, modifiers);
+        let (none, control) = (KeyModifiers::NONE, KeyModifiers::CONTROL);
+        assert!(asks_to_stop(&key(KeyCode::Char('q'), none)));
+        assert!(asks_to_stop(&key(KeyCode::Char('c'), control)));
+        assert!(asks_to_stop(&key(
+            KeyCode::Char('c'),
+            control | KeyModifiers::SHIFT
+        )));
+        for (code, modifiers) in [
+            (KeyCode::Char('c'), none),
+            (KeyCode::Char('d'), control),
+            (KeyCode::Enter, none),
+            (KeyCode::Esc, none),
+        ] {
+            assert!(!asks_to_stop(&key(code, modifiers)), "{code:?}");
+        }
+        // Some terminals tell of keys that are held and that come up, too: the second would be
+        // the end of the program.
+        for kind in [KeyEventKind::Release, KeyEventKind::Repeat] {
+            let event = KeyEvent::new_with_kind(KeyCode::Char('q'), none, kind);
+            assert!(!asks_to_stop(&event), "{kind:?}");
         }
     }
 }

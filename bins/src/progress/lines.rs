@@ -1,6 +1,6 @@
 //! A bar, or lines for log files and machines.
 
-use super::{Speed, Step, Training, View, short};
+use super::{Speed, Step, Training, View, short, show, tell};
 use crate::trainer::EpochRow;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -70,8 +70,7 @@ impl View for Bar {
     }
 
     fn epoch(&mut self, _: &EpochRow, lines: &[String]) {
-        self.bar
-            .suspend(|| lines.iter().for_each(|text| eprintln!("{text}")));
+        self.bar.suspend(|| lines.iter().for_each(tell));
     }
 }
 
@@ -99,12 +98,12 @@ impl Plain {
 impl View for Plain {
     fn step(&mut self, step: &Step, speed: &Speed) {
         if self.clock.is_due() {
-            eprintln!("{}", line(step, speed, self.items));
+            tell(line(step, speed, self.items));
         }
     }
 
     fn epoch(&mut self, _: &EpochRow, lines: &[String]) {
-        lines.iter().for_each(|text| eprintln!("{text}"));
+        lines.iter().for_each(tell);
     }
 }
 
@@ -119,13 +118,13 @@ impl View for Json {
         if self.clock.is_due() {
             let figures = json!({
                 "images_per_second": speed.per_second,
-                "remaining_s": speed.remaining.as_secs_f64(),
+                "remaining_s": speed.remaining,
             });
-            println!("{}", json!({ "step": step, "speed": figures }));
+            show(json!({ "step": step, "speed": figures }));
         }
     }
 
     fn epoch(&mut self, row: &EpochRow, _: &[String]) {
-        println!("{}", json!({ "epoch": row }));
+        show(json!({ "epoch": row }));
     }
 }

@@ -1,22 +1,21 @@
 //! Runs side by side: their figures, where their configurations differ, means over seeds, and
 //! whether a difference is more than luck.
 
+mod groups;
 mod ladder;
+mod verdicts;
 
-use super::curves::{Panel, draw, scaled, shown_title};
+use super::curves::{Panel, draw, scaled};
 use super::finished::Finished;
+use super::markdown;
 use super::page::{Page, paragraph, table};
-use super::significance::{TTest, deviation, holm, mean, shown_p};
-use crate::config::Config;
-use crate::figures::{self, Figures};
+use crate::figures::{self, Figures, NONE};
 use crate::plot::Scale;
 use crate::progress::short;
 use anyhow::Result;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use groups::{Group, differing, grouped};
+use std::collections::BTreeSet;
 
-/// What stands where there is nothing.
-const NONE: &str = "–";
 /// Lines of a chart that can be told apart.
 const LINES: usize = 10;
 
@@ -25,17 +24,39 @@ pub struct Comparison {
     runs: Vec<Finished>,
     /// What the runs are called: their folders, or their paths where those are the same.
     names: Vec<String>,
-    source: Source,
+    figured: Figured,
+    /// The figures of each run.
+    figures: Vec<Figures>,
     groups: Vec<Group>,
 }
 
 /// Which figures are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Source {
+enum Figured {
     /// Those of the test part, at the end of the run.
     Test,
     /// Of the last epoch, where not every run has any of the test part.
     Validation,
+}
+
+impl Figured {
+    /// The figures of a run.
+    fn of(self, run: &Finished) -> Figures {
+        match (self, run.test()) {
+            (Figured::Test, Some(test)) => test.figures.clone(),
+            _ => {
+                let mut figures = Figures::of(0);
+                for &key in run.config.protocol().summary() {
+                    let bare = run.history.column(key).filter(|column| !column.is_empty());
+                    let column = run.history.validation(key).or(bare);
+                    if let Some(&(_, value)) = column.as_ref().and_then(|column| column.last()) {
+                        figures.push(key, value);
+                    }
+                }
+                figures
+            }
+        }
+    }
 }
 
 /// A table with a heading above and remarks below.
@@ -44,15 +65,6 @@ struct Part {
     heading: &'static str,
     rows: Vec<Vec<String>>,
     remarks: Vec<String>,
-}
-
-/// Runs that differ in nothing but their seed.
-struct Group {
-    name: String,
-    /// Places of the runs, one for each seed, by seed.
-    members: BTreeMap<u64, usize>,
-    /// Runs with a seed that another one has already.
-    repeated: Vec<usize>,
 }
 
 impl Comparison {
@@ -65,15 +77,16 @@ impl Comparison {
                 .map(|run| run.path.display().to_string())
                 .collect();
         }
-        let source = match runs.iter().all(|run| run.test().is_some()) {
-            true => Source::Test,
-            false => Source::Validation,
+        let figured = match runs.iter().all(|run| run.test().is_some()) {
+            true => Figured::Test,
+            false => Figured::Validation,
         };
         Comparison {
             groups: grouped(&runs),
+            figures: runs.iter().map(|run| figured.of(run)).collect(),
             runs,
             names,
-            source,
+            figured,
         }
     }
 
@@ -84,7 +97,7 @@ impl Comparison {
             if !out.is_empty() {
                 out += &format!("\n## {}\n\n", part.heading);
             }
-            out += &markdown_table(&part.rows);
+            out += &markdown::table(&part.rows);
             for remark in &part.remarks {
                 out += &format!("\n{remark}\n");
             }
@@ -128,29 +141,10 @@ impl Comparison {
         ]
     }
 
-    /// The figures of a run, and the epoch they are of if it is one of the training.
-    fn figures(&self, run: &Finished) -> Figures {
-        match (self.source, run.test()) {
-            (Source::Test, Some(test)) => test.figures.clone(),
-            _ => {
-                let mut figures = Figures::of(0);
-                for &key in run.config.protocol().summary() {
-                    let bare = run.history.column(key).filter(|column| !column.is_empty());
-                    let column = run.history.validation(key).or(bare);
-                    if let Some(&(_, value)) = column.as_ref().and_then(|column| column.last()) {
-                        figures.push(key, value);
-                    }
-                }
-                figures
-            }
-        }
-    }
-
     /// The figures that a protocol of one of the runs puts in its summary, and that a run has.
     fn keys(&self) -> Vec<&'static str> {
         let mut keys: Vec<&'static str> = Vec::new();
-        for run in &self.runs {
-            let figures = self.figures(run);
+        for (run, figures) in self.runs.iter().zip(&self.figures) {
             for &key in run.config.protocol().summary() {
                 if figures.get(key).is_some() && !keys.contains(&key) {
                     keys.push(key);
@@ -162,16 +156,16 @@ impl Comparison {
 
     fn table(&self) -> Vec<Vec<String>> {
         let keys = self.keys();
-        let part = match self.source {
-            Source::Test => "test",
-            Source::Validation => "validation",
+        let part = match self.figured {
+            Figured::Test => "test",
+            Figured::Validation => "validation",
         };
         let head = ["run", "loss", "seed", "epochs", "parameters", "time"].map(String::from);
         let titles = keys
             .iter()
-            .map(|key| format!("{part} {}", shown_title(key)));
+            .map(|key| format!("{part} {}", figures::title(key)));
         let mut rows = vec![head.into_iter().chain(titles).collect()];
-        for (name, run) in self.names.iter().zip(&self.runs) {
+        for (i, (name, run)) in self.names.iter().zip(&self.runs).enumerate() {
             let or_none = |text: Option<String>| text.unwrap_or(NONE.into());
             let (done, planned) = (run.history.epochs() as u64, run.config.epochs);
             let mut row = vec![
@@ -183,12 +177,12 @@ impl Comparison {
                     false => format!("{done} of {planned}"),
                 },
                 or_none(run.parameters.map(|n| n.to_string())),
-                or_none(run.seconds().map(|s| short(Duration::from_secs_f64(s)))),
+                or_none(run.seconds().map(short)),
             ];
-            let figures = self.figures(run);
+            let figures = &self.figures[i];
             row.extend(
                 keys.iter()
-                    .map(|key| or_none(figures.get(key).map(|v| cell(key, v)))),
+                    .map(|key| or_none(figures.get(key).map(|v| figures::bare(key, v)))),
             );
             rows.push(row);
         }
@@ -197,16 +191,18 @@ impl Comparison {
 
     /// What to know before believing the table.
     fn remarks(&self) -> Vec<String> {
-        let mut out = vec![match self.source {
-            Source::Test => {
+        let mut out = vec![match self.figured {
+            Figured::Test => {
                 "Figures of the test part by the weights of the last epoch; it selected \
                              nothing."
                     .to_string()
             }
-            Source::Validation => "Figures of the validation part after the last epoch: not every \
+            Figured::Validation => {
+                "Figures of the validation part after the last epoch: not every \
                                    run has figures of the test part. If choices were made by it, \
                                    they flatter."
-                .to_string(),
+                    .to_string()
+            }
         }];
         let distinct = |values: BTreeSet<String>| values.len() > 1;
         if distinct(
@@ -253,63 +249,10 @@ impl Comparison {
     /// What each change is worth, where each group makes one more than the one before; empty where
     /// groups do not nest like that.
     fn ladder(&self) -> (Vec<Vec<String>>, Vec<String>) {
-        let configs = self.groups.iter().filter_map(|group| {
-            let run = *group.members.values().next()?;
-            Some(unseeded(&self.runs[run].config))
-        });
-        let rungs = ladder::ladder(&configs.collect::<Vec<_>>());
-        let (Some(rungs), Some(key)) = (rungs, self.keys().first().copied()) else {
+        let Some(&key) = self.keys().first() else {
             return (Vec::new(), Vec::new());
         };
-        let (factor, unit) = match figures::is_percent(key) {
-            true => (100.0, ", in percentage points"),
-            false => (1.0, ""),
-        };
-        let title = shown_title(key);
-        let mut rows = vec![
-            ["step", "n", &title, "gain", "gain in all"]
-                .map(String::from)
-                .to_vec(),
-        ];
-        let means: Vec<f64> = rungs
-            .iter()
-            .map(|rung| mean(&self.values(&self.groups[rung.place], key)))
-            .collect();
-        for (i, rung) in rungs.iter().enumerate() {
-            let group = &self.groups[rung.place];
-            let values = self.values(group, key);
-            let step = match rung.change.as_str() {
-                "" => format!(
-                    "from {}",
-                    self.names[group.members.values().next().copied().unwrap_or(0)]
-                ),
-                change => change.to_string(),
-            };
-            let gain = |from: Option<&f64>| {
-                let gain = from
-                    .map(|from| factor * (means[i] - from))
-                    .filter(|g| g.is_finite());
-                gain.map_or(NONE.into(), |gain| format!("{gain:+.2}"))
-            };
-            let before = i.checked_sub(1).and_then(|i| means.get(i));
-            rows.push(vec![
-                step,
-                values.len().to_string(),
-                spread(key, &values),
-                gain(before),
-                gain(before.and(means.first())),
-            ]);
-        }
-        let mut remarks = vec![format!(
-            "Gains over the row above and over the first{unit}."
-        )];
-        if rungs
-            .iter()
-            .any(|rung| self.groups[rung.place].members.len() < 3)
-        {
-            remarks.push("With fewer than three seeds a row, small gains are chance.".into());
-        }
-        (rows, remarks)
+        ladder::rows(&self.groups, &self.names, key, &self.all_values(key))
     }
 
     /// Means over seeds, and each group against the first; empty if no two runs differ by their
@@ -320,7 +263,7 @@ impl Comparison {
         }
         let keys = self.keys();
         let head = ["runs", "seeds", "n"].map(String::from).into_iter();
-        let head = head.chain(keys.iter().map(|key| shown_title(key)));
+        let head = head.chain(keys.iter().map(|key| figures::title(key)));
         let mut rows = vec![head.collect::<Vec<_>>()];
         for group in &self.groups {
             let seeds: Vec<String> = group.members.keys().map(u64::to_string).collect();
@@ -329,7 +272,10 @@ impl Comparison {
                 seeds.join(", "),
                 seeds.len().to_string(),
             ];
-            row.extend(keys.iter().map(|key| spread(key, &self.values(group, key))));
+            row.extend(
+                keys.iter()
+                    .map(|key| figures::spread(key, &self.values(group, key))),
+            );
             rows.push(row);
         }
         let mut remarks = vec!["Mean ± standard deviation over the seeds.".to_string()];
@@ -339,77 +285,24 @@ impl Comparison {
                 self.names[run]
             ));
         }
-        remarks.extend(self.verdicts());
+        if let Some(key) = keys.first() {
+            remarks.extend(verdicts::verdicts(&self.groups, key, &self.all_values(key)));
+        }
         (rows, remarks)
+    }
+
+    /// A figure of each group's members that have it.
+    fn all_values(&self, key: &str) -> Vec<Vec<f64>> {
+        self.groups
+            .iter()
+            .map(|group| self.values(group, key))
+            .collect()
     }
 
     /// A figure of each member that has it.
     fn values(&self, group: &Group, key: &str) -> Vec<f64> {
-        let of = |&run: &usize| self.figures(&self.runs[run]).get(key);
+        let of = |&run: &usize| self.figures[run].get(key);
         group.members.values().filter_map(of).collect()
-    }
-
-    /// Each group against the first, by the figure that counts.
-    fn verdicts(&self) -> Vec<String> {
-        let (Some((first, others)), Some(key)) =
-            (self.groups.split_first(), self.keys().first().copied())
-        else {
-            return Vec::new();
-        };
-        let base = self.values(first, key);
-        let factor = if figures::is_percent(key) { 100.0 } else { 1.0 };
-        let tests: Vec<(&Group, Vec<f64>, Option<TTest>)> = others
-            .iter()
-            .map(|group| {
-                let values = self.values(group, key);
-                let same_seeds = first.members.keys().eq(group.members.keys());
-                let test = match same_seeds && base.len() == values.len() {
-                    true => TTest::paired(&base, &values),
-                    false => TTest::welch(&base, &values),
-                };
-                (group, values, test)
-            })
-            .collect();
-        let found: Vec<f64> = tests
-            .iter()
-            .filter_map(|(.., test)| Some(test.as_ref()?.p))
-            .collect();
-        let mut corrected = holm(&found).into_iter();
-        let mut out = Vec::new();
-        for (group, values, test) in &tests {
-            let difference = factor * (mean(values) - mean(&base));
-            let unit = if factor > 1.0 {
-                " percentage points"
-            } else {
-                ""
-            };
-            let mut line = format!(
-                "{} against {}: {} {difference:+.3}{unit}; n = {} and {}",
-                group.name,
-                first.name,
-                figures::label(key),
-                values.len(),
-                base.len()
-            );
-            let least = values.len().min(base.len());
-            match test {
-                Some(test) => {
-                    let p = corrected.next().unwrap_or(test.p);
-                    line += &format!("; {test}");
-                    if found.len() > 1 {
-                        line += &format!(
-                            " ({} corrected for {} comparisons)",
-                            shown_p(p),
-                            found.len()
-                        );
-                    }
-                    line += &format!(". {}", verdict(least, p));
-                }
-                None => line += &format!(". {}", untested(least)),
-            }
-            out.push(line);
-        }
-        out
     }
 
     fn curves(&self) -> Result<String> {
@@ -435,7 +328,7 @@ impl Comparison {
             ),
         ];
         for key in headlines {
-            let title = format!("validation {}", shown_title(key));
+            let title = format!("validation {}", figures::title(key));
             panels.push(Panel::new(
                 title,
                 Scale::Linear,
@@ -454,145 +347,12 @@ impl Comparison {
     }
 }
 
-/// What a test means. There is no number of seeds from which on it is the truth.
-fn verdict(seeds: usize, p: f64) -> &'static str {
-    match (seeds, p < 0.05) {
-        (..=2, _) => {
-            "n = 2 says nothing: two numbers may lie close or apart by chance. Train more seeds."
-        }
-        (_, true) => "Such a difference is seldom chance.",
-        (3..5, false) => "So few seeds show only large differences.",
-        (_, false) => "That may well be chance; nor does it show that there is no difference.",
+/// What differences of a figure are multiplied by, and the unit they have then.
+fn in_points(key: &str) -> (f64, &'static str) {
+    match figures::is_percent(key) {
+        true => (100.0, " percentage points"),
+        false => (1.0, ""),
     }
-}
-
-fn untested(seeds: usize) -> &'static str {
-    match seeds {
-        0 | 1 => {
-            "One seed has no deviation, so this may be chance. Train both with the same seeds, three or more."
-        }
-        _ => "Without any deviation there is nothing to test.",
-    }
-}
-
-/// A figure without its unit, which the heading has.
-fn cell(key: &str, value: f64) -> String {
-    figures::shown(key, value)
-        .trim_end_matches(" %")
-        .to_string()
-}
-
-fn spread(key: &str, values: &[f64]) -> String {
-    match (values.is_empty(), deviation(values)) {
-        (true, _) => NONE.into(),
-        (false, None) => cell(key, mean(values)),
-        (false, Some(deviation)) => {
-            format!("{} ± {}", cell(key, mean(values)), cell(key, deviation))
-        }
-    }
-}
-
-/// The configuration that runs have in common which differ in their seed alone.
-fn unseeded(config: &Config) -> Config {
-    Config {
-        seed: 0,
-        ..config.clone()
-    }
-}
-
-/// Runs whose configurations are equal but for the seed, in the order of their first runs.
-fn grouped(runs: &[Finished]) -> Vec<Group> {
-    let mut found: Vec<(Config, Vec<usize>)> = Vec::new();
-    for (i, run) in runs.iter().enumerate() {
-        let config = unseeded(&run.config);
-        match found.iter_mut().find(|(other, _)| *other == config) {
-            Some((_, members)) => members.push(i),
-            None => found.push((config, vec![i])),
-        }
-    }
-    let (keys, values) = differing(&found.iter().map(|(config, _)| config).collect::<Vec<_>>());
-    let name = |values: &BTreeMap<String, String>, config: &Config| match keys.as_slice() {
-        [] => config.loss.clone(),
-        [only] if only == "loss" => config.loss.clone(),
-        keys => {
-            let shown = keys.iter().map(|key| format!("{key} = {}", values[key]));
-            shown.collect::<Vec<_>>().join(", ")
-        }
-    };
-    let groups = found
-        .iter()
-        .zip(&values)
-        .map(|((config, members), values)| {
-            let mut group = Group {
-                name: name(values, config),
-                members: BTreeMap::new(),
-                repeated: Vec::new(),
-            };
-            for &run in members {
-                match group.members.contains_key(&runs[run].config.seed) {
-                    true => group.repeated.push(run),
-                    false => drop(group.members.insert(runs[run].config.seed, run)),
-                }
-            }
-            group
-        });
-    groups.collect()
-}
-
-/// The keys that do not have the same value everywhere, and their values in each configuration.
-fn differing(configs: &[&Config]) -> (Vec<String>, Vec<BTreeMap<String, String>>) {
-    let Some((first, others)) = configs.split_first() else {
-        return (Vec::new(), Vec::new());
-    };
-    let found: Vec<_> = others
-        .iter()
-        .map(|other| first.differences(other))
-        .collect();
-    let of_first: BTreeMap<String, String> = found
-        .iter()
-        .flatten()
-        .map(|(key, mine, _)| (key.clone(), mine.clone()))
-        .collect();
-    let theirs = found.into_iter().map(|differences| {
-        let mut values = of_first.clone();
-        values.extend(
-            differences
-                .into_iter()
-                .map(|(key, _, theirs)| (key, theirs)),
-        );
-        values
-    });
-    let values = std::iter::once(of_first.clone()).chain(theirs).collect();
-    (of_first.into_keys().collect(), values)
-}
-
-/// Columns as wide as their widest cell, for the terminal; empty without rows.
-fn markdown_table(rows: &[Vec<String>]) -> String {
-    let escaped = |cell: &String| cell.replace('|', "\\|").replace('\n', " ");
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(escaped).collect())
-        .collect();
-    let Some(columns) = rows.first().map(Vec::len) else {
-        return String::new();
-    };
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..columns).map(|c| width(c).unwrap_or(0).max(3)).collect();
-    let mut out = String::new();
-    for (i, row) in rows.iter().enumerate() {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!(" {cell:<width$} |"));
-        out += &format!("|{}\n", cells.collect::<String>());
-        if i == 0 {
-            let dashes = widths
-                .iter()
-                .map(|width| format!("{}|", "-".repeat(width + 2)));
-            out += &format!("|{}\n", dashes.collect::<String>());
-        }
-    }
-    out
 }
 
 #[cfg(test)]

@@ -123,7 +123,7 @@ pub fn charts_of(run: &Finished) -> Result<String> {
     let chosen = format!("validation_{key}");
     if !used.contains(&chosen.as_str()) {
         panels.push(Panel::new(
-            format!("validation {}", shown_title(key)),
+            format!("validation {}", figures::title(key)),
             Scale::Linear,
             vec![column(run, &chosen, key)],
         ));
@@ -146,7 +146,7 @@ pub fn charts_of(run: &Finished) -> Result<String> {
             let key = name.strip_prefix("validation_").unwrap_or(name);
             let title = match key == name {
                 true => name.replace('_', " "),
-                false => format!("validation {}", shown_title(key)),
+                false => format!("validation {}", figures::title(key)),
             };
             Panel::new(title, Scale::Linear, vec![column(run, name, key)])
         })
@@ -175,14 +175,6 @@ fn only_epoch(run: &Finished) -> String {
 fn column(run: &Finished, name: &str, key: &str) -> Line {
     let points = run.history.column(name).unwrap_or_default();
     (String::new(), scaled(points, key))
-}
-
-/// A figure's name with its unit.
-pub fn shown_title(key: &str) -> String {
-    match figures::is_percent(key) {
-        true => format!("{} / %", figures::label(key)),
-        false => figures::label(key),
-    }
 }
 
 /// Points in percent where the figure is a share.

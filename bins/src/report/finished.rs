@@ -51,6 +51,22 @@ pub struct Judgement {
     pub figures: Figures,
 }
 
+impl Judgement {
+    /// Reads a file of figures.
+    ///
+    /// # Errors
+    /// If it cannot be read, or holds something else.
+    pub fn read(path: &Path) -> Result<Self> {
+        let judgement = serde_json::from_value::<Judgement>(json(path)?);
+        let judgement = judgement.with_context(|| format!("reading {}", path.display()))?;
+        let name = path.file_name().unwrap_or_default();
+        Ok(Judgement {
+            file: name.to_string_lossy().into_owned(),
+            ..judgement
+        })
+    }
+}
+
 impl Finished {
     /// Reads a run directory, and writes nothing to it.
     ///

@@ -1,15 +1,15 @@
 //! What is left of a training that has come to a number that is not finite.
 
 use super::Trainer;
+use crate::files;
 use crate::run_dir::RunDir;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use data::Batch;
 use engine::watch;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
 use serde_json::json;
 use std::collections::HashMap;
-use std::io::Write;
 
 /// Training stopped because a number is not finite any more: exit code 4.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +65,7 @@ impl Trainer {
             ("examples", json!(batch.indices).to_string()),
         ];
         let file = batch_file(batch, facts)?;
-        nn::checkpoint::write_atomically(&path, |out| out.write_all(&file))
-            .with_context(|| format!("writing {}", path.display()))?;
+        files::write(&path, &file)?;
         let kept = match run.last_state().exists() {
             true => format!(
                 "the weights before it are in {}",

@@ -63,10 +63,6 @@ fn fifty_kills_at_random_moments_change_no_bit_of_the_result() {
         let resume = ["train", "--resume", &name];
         loop {
             let begun = out.join("config.toml").exists();
-            if !begun && out.exists() {
-                // Killed before anything was laid down.
-                std::fs::remove_dir_all(&out).unwrap();
-            }
             let arguments = match begun {
                 true => resume.to_vec(),
                 false => train(&name, TINY),

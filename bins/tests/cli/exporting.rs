@@ -149,7 +149,7 @@ fn what_cannot_be_exported_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, metadata: &[(&str, &str)]| {
         let metadata = metadata.iter().map(|(k, v)| (k.to_string(), v.to_string()));
-        let tensors = vec![("w".to_string(), Tensor::<f32>::zeros([2]))];
+        let tensors = vec![("w".to_string(), Tensor::<f32>::zeros([4]))];
         let file = Checkpoint::new(tensors, metadata.collect());
         file.write(&folder.path().join(name)).unwrap();
     };

@@ -4,11 +4,13 @@ mod accidents;
 mod configs;
 mod daily;
 mod data;
+mod doctor;
 mod exporting;
 mod folders;
 mod harness;
 mod loss_eval;
 mod reporting;
+mod series;
 mod training;
 mod usage;
 
@@ -65,11 +67,14 @@ pub fn fail(folder: &Path, arguments: &[&str], code: i32, parts: &[&str]) {
     let stderr = &outcome.stderr;
     assert_eq!(outcome.code, Some(code), "{arguments:?}: {stderr}");
     assert!(!stderr.contains("panicked"), "{arguments:?}: {stderr}");
+    assert_has(stderr, parts);
+}
+
+/// A text must have all of `parts`.
+#[track_caller]
+pub fn assert_has(text: &str, parts: &[&str]) {
     for part in parts {
-        assert!(
-            stderr.contains(part),
-            "{arguments:?}: `{part}` is missing in: {stderr}"
-        );
+        assert!(text.contains(part), "`{part}` is missing in:\n{text}");
     }
 }
 

@@ -204,8 +204,10 @@ fn a_comparison_has_a_row_and_a_run_for_every_loss() {
     let stdout = succeed(folder.path(), &arguments);
     let table = read(folder.path().join("both/comparison.md"));
     assert!(stdout.contains(&table), "{stdout}");
-    for row in [format!("| `{first}` | 2 |"), format!("| `{second}` | 3 |")] {
-        assert!(table.contains(&row), "{table}");
+    for (loss, dimensions) in [(first, "2"), (second, "3")] {
+        let row = table.lines().find(|row| row.contains(&format!("`{loss}`")));
+        let cell = row.and_then(|row| row.split('|').nth(2)).map(str::trim);
+        assert_eq!(cell, Some(dimensions), "{table}");
     }
     let files = files_below(&folder.path().join("both"));
     for file in [
@@ -398,5 +400,24 @@ fn the_tutorial_trains() {
         let Outcome { code, stderr, .. } = tutorial(&arguments);
         assert_eq!(code, Some(1));
         assert!(stderr.contains(part), "{stderr}");
+    }
+}
+
+/// Training that nobody watches any more goes on to its end, and one whose terminal has gone saves.
+#[cfg(unix)]
+#[test]
+fn a_training_outlives_those_who_watch_it() {
+    let folder = workplace();
+    let closed = || {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        writer
+    };
+    for style in ["json", "plain"] {
+        let options = ["--epochs", "1", "--progress", style];
+        let mut command = hypersphere(folder.path(), &train(style, &options));
+        let ended = command.stdout(closed()).stderr(closed()).status().unwrap();
+        assert_eq!(ended.code(), Some(0), "{style}");
+        assert!(folder.path().join(style).join("eval/test.json").is_file());
     }
 }

@@ -1,17 +1,10 @@
 //! The command line without any training: what is listed and shown, and how mistakes are met.
 
-use crate::{fail, succeed};
+use crate::{assert_has, fail, succeed};
 
 /// A folder where nothing is left behind.
 fn nowhere() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
-}
-
-#[track_caller]
-fn assert_has(text: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(text.contains(part), "`{part}` is missing in:\n{text}");
-    }
 }
 
 #[test]
@@ -52,7 +45,7 @@ fn batches_of_classes_can_be_asked_for_in_every_recipe() {
 #[test]
 fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
     let folder = nowhere();
-    let cases: [(&[&str], &[&str]); 15] = [
+    let cases: [(&[&str], &[&str]); 20] = [
         (&["train", "mnits"], &["mnits", "did you mean `mnist`?"]),
         (
             &["train", "mnist", "--loss", "so-sofmax"],
@@ -90,6 +83,35 @@ fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
         (
             &["train", "mnist", "--set", "data.augment=afine"],
             &["afine", "did you mean `affine`?"],
+        ),
+        (
+            &["train", "--resume", "run", "--dry-run"],
+            &["--resume", "--dry-run", "cannot be used with"],
+        ),
+        (
+            &["train", "mnist", "--epochs", "18446744073709551615"],
+            &["`epochs` must be at least 1, and a billion"],
+        ),
+        (
+            &["train", "mnist", "--set", "steps=9000000000000000000"],
+            &["`steps` must be 10^15 at most"],
+        ),
+        (
+            &["train", "mnist", "--max-time", "3e15h"],
+            &["--max-time", "a year at most"],
+        ),
+        (
+            &[
+                "train",
+                "mnist",
+                "--loss",
+                "softmax",
+                "--repeat",
+                "2",
+                "--set",
+                "margin_warmup=0.5",
+            ],
+            &["`softmax` has no margin"],
         ),
         (
             &["train", "mnist", "--lr", "-0.1"],
@@ -233,6 +255,23 @@ fn losses_are_listed_and_explained() {
     let arcface = show("arcface");
     assert_has(&arcface, &["cos(theta_y + m)", "Deng"]);
     assert!(!arcface.contains("Reconstructed"), "{arcface}");
+}
+
+/// As `head` does: the pipe is closed before anything is written.
+#[cfg(unix)]
+#[test]
+fn a_reader_who_leaves_ends_the_program_quietly() {
+    let folder = nowhere();
+    for arguments in [&["loss", "show", "so-softmax"][..], &["train"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = crate::hypersphere(folder.path(), arguments)
+            .stdout(writer)
+            .output();
+        let output = output.unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), stderr.as_str()), (Some(0), ""));
+    }
 }
 
 #[test]

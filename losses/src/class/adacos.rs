@@ -5,9 +5,10 @@ use super::normface::NormFace;
 use crate::advice::adacos_scale;
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned};
+use crate::values::Values;
 use engine::{Float, Tensor};
 use std::f64::consts::FRAC_PI_4;
 

@@ -5,9 +5,10 @@ use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Probe, SampleMargin, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned};
+use crate::values::Values;
 use engine::{Float, Tensor, Var};
 use std::f64::consts::PI;
 
@@ -97,7 +98,8 @@ impl Loss for AdaFace {
                   no gradient flows through z",
         parameters: &[
             scale(64.0, cosine_scale),
-            Parameter::number("m", 0.4, Range::below(0.0, 1.0), "margin").warming_from(|_| 0.0),
+            Parameter::number("m", 0.4, Range::below(0.0, 1.0), "margin")
+                .warming_from(|_| Some(0.0)),
             Parameter::number("h", 0.333, Range::above(0.0), "how widely qualities spread"),
             Parameter::number(
                 "rate",

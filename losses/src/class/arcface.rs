@@ -5,8 +5,9 @@ use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = s cos(θ + m) = s (c cos m − sin θ sin m) with θ = acos c, as far as θ ≤ π − m;

@@ -4,8 +4,9 @@ use super::HEAD_LR_MULT;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = γ α (c − (1 − m)) with α = max(1 + m − c, 0), Fn(c) = γ α (c − m) with
@@ -60,7 +61,7 @@ pub(crate) const RELAXATION: Parameter = Parameter::number(
     "relaxation: similarities shall exceed 1 - m within a class and stay below m between",
 )
 // As SO-softmax with equal scales.
-.warming_from(|_| 0.5);
+.warming_from(|_| Some(0.5));
 
 /// Circle loss at class level.
 #[derive(Debug)]

@@ -5,8 +5,9 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 use std::f64::consts::{FRAC_PI_2, PI};
 
@@ -99,21 +100,21 @@ impl Loss for CombinedLoss {
                 Range::closed(0.5, 10.0),
                 "factor on the target's angle",
             )
-            .warming_from(|_| 1.0),
+            .warming_from(|_| Some(1.0)),
             Parameter::angle(
                 "m2",
                 0.3,
                 Range::closed(0.0, FRAC_PI_2),
                 "margin, added to the target's angle",
             )
-            .warming_from(|_| 0.0),
+            .warming_from(|_| Some(0.0)),
             Parameter::number(
                 "m3",
                 0.2,
                 Range::below(0.0, 2.0),
                 "margin, subtracted from the target's cosine",
             )
-            .warming_from(|_| 0.0),
+            .warming_from(|_| Some(0.0)),
             HEAD_LR_MULT,
         ],
         presets: &[

@@ -7,8 +7,9 @@ use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Decoupled, Margin, Probe, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, apply};
 
@@ -136,8 +137,8 @@ impl Loss for CsSoftmax {
             scale(30.0, cosine_scale),
             cosine_margin(0.35).warming_from(|values| match values.word("form") {
                 // Form d is SO-softmax.
-                "d" => slack_without_margin([1.0, values.number("lambda")]),
-                _ => 0.0,
+                "d" => Some(slack_without_margin([1.0, values.given("lambda")?])),
+                _ => Some(0.0),
             }),
             Parameter::number("lambda", 1.1, Range::above(0.0), "weight-update factor"),
             HEAD_LR_MULT,

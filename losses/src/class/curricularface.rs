@@ -6,9 +6,10 @@ use crate::advice::scale_warnings;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = s cos(θ + m) as in ArcFace; Fn(c) = s c (t + c) for a negative that exceeds

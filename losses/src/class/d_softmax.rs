@@ -4,8 +4,9 @@ use super::HEAD_LR_MULT;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Decoupled, Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = s (c − d), Fn(c) = s c, decoupled.

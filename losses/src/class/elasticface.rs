@@ -6,8 +6,9 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Probe, SampleMargin, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Separation, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Separation, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::{Float, Tensor, Var};
 
 /// Fp(c, a) = s (c − a) with the margin a of the sample, Fn(c) = s c.

@@ -5,9 +5,10 @@ use super::HEAD_LR_MULT;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{GivenTarget, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned, OwnedKind};
+use crate::values::Values;
 use engine::error::BadOperands;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, Var, apply, par};
@@ -141,7 +142,7 @@ impl Loss for GaussianMixture {
                   t = -(1 + alpha) d_y - h_y\n\
                   mu and ln sigma^2 are learned, [C, D] (head.gaussian.means, .log_variances)",
         parameters: &[
-            Parameter::number("alpha", 0.1, Range::from(0.0), "margin").warming_from(|_| 0.0),
+            Parameter::number("alpha", 0.1, Range::from(0.0), "margin").warming_from(|_| Some(0.0)),
             Parameter::number("lambda", 0.1, Range::from(0.0), "weight of the likelihood"),
             HEAD_LR_MULT,
         ],

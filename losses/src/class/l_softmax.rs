@@ -4,8 +4,9 @@ use super::sphereface::{Annealed, SpherePsi, annealed_parameters};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{GivenTarget, Margin, Softmax};
-use crate::info::{Family, Head, LossInfo, Status, Values};
+use crate::info::{Family, Head, LossInfo, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, apply};
 

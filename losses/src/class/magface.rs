@@ -6,8 +6,9 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Probe, SampleMargin, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c, a) = s cos(θ + a) with the margin a of the sample, continued past θ = π − a by
@@ -67,9 +68,9 @@ impl Loss for MagFace {
                 Range::below(0.0, 1.5),
                 "margin of the shortest",
             )
-            .warming_from(|_| 0.0),
+            .warming_from(|_| Some(0.0)),
             Parameter::angle("u_m", 0.8, Range::below(0.0, 1.5), "margin of the longest")
-                .warming_from(|_| 0.0),
+                .warming_from(|_| Some(0.0)),
             Parameter::number(
                 "lambda",
                 35.0,

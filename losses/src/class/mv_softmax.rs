@@ -6,8 +6,9 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Separation, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Separation, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = s (c − m) or s cos(θ + m); Fn(c) = s ((t + 1) c + t) or s (c + t) for a negative that

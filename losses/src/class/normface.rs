@@ -6,9 +6,10 @@ use crate::advice::{auto_scale, scale_warnings};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe, Radial, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = Fn(c) = s c.

@@ -4,8 +4,9 @@ use super::HEAD_LR_MULT;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe, Separable};
-use crate::info::{Family, Head, LossInfo, Status, Values};
+use crate::info::{Family, Head, LossInfo, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = (1 − c)²/2, Fn(c) = c²/2, as terms of a sum.

@@ -5,8 +5,9 @@ use crate::advice::{auto_so_scale, needed_gap};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = λp (m² − (1 − c)²), Fn(c) = λn (c² − m²); one-sided: Fn(c) = λn (max(c, 0)² − m²).
@@ -120,7 +121,8 @@ impl Loss for SoSoftmax {
             .or_auto(|values, classes| auto_so_scale(values, classes, "lambda_p")),
             Parameter::number("m", 0.3, Range::open(0.0, 1.0), "slack around both goals")
                 .warming_from(|values| {
-                    slack_without_margin(["lambda_p", "lambda_n"].map(|key| values.number(key)))
+                    let (p, n) = (values.given("lambda_p")?, values.given("lambda_n")?);
+                    Some(slack_without_margin([p, n]))
                 }),
             Parameter::flag("one_sided", "leave negative similarities below 0 alone"),
             HEAD_LR_MULT,

@@ -4,8 +4,9 @@ use super::{HEAD_LR_MULT, SMOOTHING, SPREAD, Smoothing};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{self, Margin, Probe};
-use crate::info::{Family, Head, LossInfo, Status, Values};
+use crate::info::{Family, Head, LossInfo, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(z) = Fn(z) = z, on logits z.

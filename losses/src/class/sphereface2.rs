@@ -4,9 +4,10 @@ use super::HEAD_LR_MULT;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{Probe, SampleMargin, Separable, sigmoid, softplus};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// The terms of SphereFace2-C, with the bias b as the number of the sample:
@@ -111,7 +112,7 @@ impl Loss for SphereFace2 {
                 Range::below(0.0, 1.0),
                 "margin on adjusted cosines",
             )
-            .warming_from(|_| 0.0),
+            .warming_from(|_| Some(0.0)),
             Parameter::number("t", 3.0, Range::from(1.0), "exponent of the adjustment"),
             Parameter::number(
                 "lambda",

@@ -5,8 +5,9 @@ use super::softmax::Identity;
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::Softmax;
-use crate::info::{Family, Head, LossInfo, Status, Values};
+use crate::info::{Family, Head, LossInfo, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::{Float, Var};
 
 /// Virtual softmax.

@@ -5,9 +5,10 @@ use crate::batch::Batch;
 use crate::class::circle::{Circle, GAMMA, RELAXATION};
 use crate::error::Result;
 use crate::frame::{sigmoid, softplus};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// softplus(lse_n γ α_n (s_n − m) + lse_p −γ α_p (s_p − (1 − m))) with the weights of [`Circle`],
@@ -135,7 +136,7 @@ impl Loss for CirclePair {
             ),
             Parameter::number("gamma", 80.0, Range::above(0.0), GAMMA),
             Parameter {
-                default: crate::info::Value::Number(0.4),
+                default: crate::values::Value::Number(0.4),
                 ..RELAXATION
             },
             MEMORY,

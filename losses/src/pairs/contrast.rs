@@ -5,9 +5,10 @@ use super::{MEMORY, Measure, Memory, PairLoss, Pairs, log_sum_exp, mean};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{sigmoid, softplus};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// The mean over anchors with positives of −mean_p (s_p/T − lse_a s_a/T), a over all others.

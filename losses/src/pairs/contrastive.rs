@@ -3,9 +3,10 @@
 use super::{DISTANCE, MEMORY, Measure, Memory, PairLoss, Pairs, mean};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// The mean over all pairs of d²/2 within a class and max(m − d, 0)²/2 between classes.

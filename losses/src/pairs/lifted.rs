@@ -3,8 +3,9 @@
 use super::{DISTANCE, Measure, Memory, PairLoss, Pairs, log_sum_exp, mean};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// The mean over the pairs of a class of max(J, 0)²/2, J_ij = d_ij + ln(Σ e^(m − d_ik) +

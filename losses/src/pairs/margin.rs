@@ -3,9 +3,10 @@
 use super::{MEMORY, Matrix, Measure, Memory, PairLoss, Pairs, Relation, mean};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::{Axis, Owned, OwnedKind};
+use crate::values::Values;
 use engine::rng::{Key, Rng};
 use engine::{Float, Tensor, Var};
 use nn::Init;

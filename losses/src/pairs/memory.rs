@@ -1,8 +1,9 @@
 //! Cross-batch memory: the embeddings of past batches, as they were.
 
 use crate::batch::Batch;
-use crate::info::{Parameter, Range, Values};
+use crate::info::{Parameter, Range};
 use crate::owned::{Axis, Owned};
+use crate::values::Values;
 use engine::{Float, Tensor, Var};
 
 /// The parameter of all losses of pairs.

@@ -3,9 +3,10 @@
 use super::{MEMORY, Measure, Memory, PairLoss, Pairs, log_sum_exp, mean};
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// The mean over anchors of ln(1 + Σ e^(−α (s − λ)))/α over positives + ln(1 + Σ e^(β (s − λ)))/β

@@ -2,8 +2,9 @@
 
 use crate::batch::Batch;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 use std::collections::BTreeMap;
 

@@ -4,9 +4,10 @@ use super::{DISTANCE, MEMORY, Measure, Memory, PairLoss, Pairs, mean};
 use crate::batch::Batch;
 use crate::error::Result;
 use crate::frame::{sigmoid, softplus};
-use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Preset, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::Float;
 
 /// Which triplets of anchor, positive and negative count.

@@ -3,9 +3,10 @@
 use crate::batch::Batch;
 use crate::class::HEAD_LR_MULT;
 use crate::error::Result;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::pairs::{Matrix, PairLoss, Pairs, Relation, log_sum_exp};
+use crate::values::Values;
 use engine::Float;
 
 /// 1/|P⁺| Σ ln(1 + Σ_{x of p} e^(−α (s − δ))) over the proxies with samples in the batch, plus

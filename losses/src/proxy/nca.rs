@@ -4,8 +4,9 @@ use crate::batch::Batch;
 use crate::class::HEAD_LR_MULT;
 use crate::error::Result;
 use crate::frame::{Margin, Probe, Ratio, Softmax};
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
+use crate::values::Values;
 use engine::Float;
 
 /// Fp(c) = Fn(c) = −s (2 − 2c), minus s times the squared distance of points on the unit sphere.

@@ -6,9 +6,10 @@ use crate::class::cosface::CosFace;
 use crate::class::subcenter::Centers;
 use crate::error::Result;
 use crate::frame::Softmax;
-use crate::info::{Family, Head, LossInfo, Parameter, Range, Status, Values};
+use crate::info::{Family, Head, LossInfo, Parameter, Range, Status};
 use crate::loss::{Loss, Part};
 use crate::owned::Owned;
+use crate::values::Values;
 use engine::gradcheck::{Case, Gen};
 use engine::{Float, Op, Tensor, Var, apply};
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ impl Loss for SoftTriple {
                 "weight of the spread of proxies",
             ),
             Parameter::number("delta", 0.01, Range::below(0.0, 2.0), "margin")
-                .warming_from(|_| 0.0),
+                .warming_from(|_| Some(0.0)),
             Parameter::whole(
                 "k",
                 10.0,

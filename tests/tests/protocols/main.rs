@@ -10,7 +10,7 @@ use hypersphere::config::{Config, Layers};
 use std::path::Path;
 use std::sync::Mutex;
 
-/// `INTERRUPT` belongs to the process, so trainings take turns.
+/// An interruption belongs to the process, so trainings take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Pictures of a tiny data set, two classes held out.

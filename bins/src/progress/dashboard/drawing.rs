@@ -49,13 +49,8 @@ pub fn draw(frame: &mut Frame<'_>, board: &Board) {
     if is_whole {
         let [left, right] = halves(charts);
         losses.draw(frame, left, board.training.steps);
-        let unit = if figures::is_percent(headline) {
-            " / %"
-        } else {
-            ""
-        };
         let judged = Panel {
-            title: format!("validation {}{unit}", figures::label(headline)),
+            title: format!("validation {}", figures::title(headline)),
             curve: &board.judged,
             colour: Color::Green,
         };
@@ -185,13 +180,17 @@ impl Panel<'_> {
     }
 }
 
-/// Three or four digits that count.
+/// At least two digits that count: a whole number from 1,000 on, a power of ten below 0.1.
 fn number(x: f64) -> String {
-    match x.abs() {
-        x_ if x_ >= 1000.0 => format!("{x:.0}"),
-        x_ if x_ >= 10.0 => format!("{x:.1}"),
-        x_ if x_ >= 0.1 || x_ == 0.0 => format!("{x:.3}"),
-        _ => format!("{x:.1e}"),
+    let size = x.abs();
+    if size >= 1000.0 {
+        format!("{x:.0}")
+    } else if size >= 10.0 {
+        format!("{x:.1}")
+    } else if size >= 0.1 || size == 0.0 {
+        format!("{x:.3}")
+    } else {
+        format!("{x:.1e}")
     }
 }
 

@@ -1,7 +1,11 @@
 //! The trick ladder: configurations of which each changes one thing more than the one before it, as
 //! papers show what their tricks are worth.
 
+use super::groups::Group;
+use super::in_points;
 use crate::config::Config;
+use crate::figures::{self, NONE};
+use crate::report::significance::mean;
 use std::collections::BTreeMap;
 
 /// Fewer are no ladder.
@@ -9,31 +13,89 @@ const FEWEST: usize = 3;
 
 /// A configuration on a ladder.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Rung {
+struct Rung {
     /// Its place among those that were given.
-    pub place: usize,
+    place: usize,
     /// What it changes, as `+ key = value`; empty for the first.
-    pub change: String,
+    change: String,
+}
+
+/// A row for each rung of the ladder that groups form, and remarks: what each change is worth by a
+/// figure of which each group has these `values`. Empty where groups form none. `names` are those
+/// of the runs.
+pub(super) fn rows(
+    groups: &[Group],
+    names: &[String],
+    key: &str,
+    values: &[Vec<f64>],
+) -> (Vec<Vec<String>>, Vec<String>) {
+    let configs = groups.iter().map(|group| &group.config);
+    let Some(rungs) = ladder(&configs.collect::<Vec<_>>()) else {
+        return (Vec::new(), Vec::new());
+    };
+    let (factor, unit) = in_points(key);
+    let unit = match unit {
+        "" => String::new(),
+        unit => format!(", in{unit}"),
+    };
+    let title = figures::title(key);
+    let mut rows = vec![
+        ["step", "n", &title, "gain", "gain in all"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    let means: Vec<f64> = rungs.iter().map(|rung| mean(&values[rung.place])).collect();
+    for (i, rung) in rungs.iter().enumerate() {
+        let values = &values[rung.place];
+        let step = match rung.change.as_str() {
+            "" => format!("from {}", names[groups[rung.place].first]),
+            change => change.to_string(),
+        };
+        let gain = |from: Option<&f64>| {
+            let gain = from
+                .map(|from| factor * (means[i] - from))
+                .filter(|g| g.is_finite());
+            gain.map_or(NONE.into(), |gain| format!("{gain:+.2}"))
+        };
+        let before = i.checked_sub(1).and_then(|i| means.get(i));
+        rows.push(vec![
+            step,
+            values.len().to_string(),
+            figures::spread(key, values),
+            gain(before),
+            gain(before.and(means.first())),
+        ]);
+    }
+    let mut remarks = vec![format!(
+        "Gains over the row above and over the first{unit}."
+    )];
+    if rungs
+        .iter()
+        .any(|rung| groups[rung.place].members.len() < 3)
+    {
+        remarks.push("With fewer than three seeds a row, small gains are chance.".into());
+    }
+    (rows, remarks)
 }
 
 /// The ladder that configurations form, the lowest rung first; `None` if they form none, or there are
 /// too few. If it can be climbed from either end, it begins with the one that was given first.
-pub(super) fn ladder(configs: &[Config]) -> Option<Vec<Rung>> {
+fn ladder(configs: &[&Config]) -> Option<Vec<Rung>> {
     (0..configs.len()).find_map(|base| from(base, configs))
 }
 
 /// The ladder that begins with this configuration.
-fn from(base: usize, configs: &[Config]) -> Option<Vec<Rung>> {
-    let changed = |i: usize| tricks(&configs[base], &configs[i]).len();
+fn from(base: usize, configs: &[&Config]) -> Option<Vec<Rung>> {
+    let changed = |i: usize| tricks(configs[base], configs[i]).len();
     let mut order: Vec<usize> = (0..configs.len()).collect();
-    order.sort_by_key(|&i| changed(i));
+    order.sort_by_cached_key(|&i| changed(i));
     let mut rungs = vec![Rung {
         place: base,
         change: String::new(),
     }];
     // Whoever has one change more than the one before, and differs from it in one, has kept all others.
     for (height, pair) in order.windows(2).enumerate() {
-        let step = tricks(&configs[pair[0]], &configs[pair[1]]);
+        let step = tricks(configs[pair[0]], configs[pair[1]]);
         let (1, true) = (step.len(), changed(pair[1]) == height + 1) else {
             return None;
         };
@@ -82,7 +144,7 @@ mod tests {
     }
 
     fn changes(configs: &[Config]) -> Option<Vec<(usize, String)>> {
-        let rungs = ladder(configs)?;
+        let rungs = ladder(&configs.iter().collect::<Vec<_>>())?;
         Some(
             rungs
                 .into_iter()

@@ -7,7 +7,7 @@ use crate::protocol::Protocol;
 use crate::trainer::{EpochRow, Health, Term};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use std::time::Duration;
+use std::ops::Range;
 
 fn training() -> Training {
     Training {
@@ -75,7 +75,7 @@ fn board() -> Board {
     let mut board = Board::new(training(), &[]);
     let speed = Speed {
         per_second: 812.4,
-        remaining: Duration::from_secs(187),
+        remaining: 187.0,
     };
     for n in 1..=1_000 {
         board.step(&step(n), &speed);
@@ -103,6 +103,17 @@ fn screen(board: &Board, width: u16, height: u16) -> Vec<String> {
         .collect()
 }
 
+/// A screen has these lines at its head and its foot, and curves on the lines between.
+#[track_caller]
+fn assert_screen(screen: &[String], head: &[&str], drawn: Range<usize>, foot: &[&str]) {
+    assert_eq!(screen[..head.len()], *head);
+    assert!(
+        screen[drawn].iter().all(|line| is_drawn(line)),
+        "{screen:#?}"
+    );
+    assert_eq!(screen[screen.len() - foot.len()..], *foot);
+}
+
 fn is_drawn(line: &str) -> bool {
     line.chars().any(|c| ('\u{2801}'..='\u{28ff}').contains(&c))
 }
@@ -110,24 +121,19 @@ fn is_drawn(line: &str) -> bool {
 #[test]
 fn a_usual_terminal_has_room_for_everything() {
     let screen = screen(&board(), 80, 24);
-    let texts = [
+    let head = [
         "runs/mnist-so-softmax-1                                            3:07 min left",
         "mnist  loss 0.4321  so-softmax:lambda_p=32,lambda_n=32,m=0.3 + 0.01*center",
         "epoch 3/6         33 % ━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌",
         "step 1000/2574    39 % ━━━━━━━━━━━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌",
         "training loss 0.481 ───────────────────  validation accuracy / % 98.1 ──────────",
     ];
-    assert_eq!(screen[..5], texts);
-    assert!(
-        screen[5..12].iter().all(|line| is_drawn(line)),
-        "{screen:#?}"
-    );
     assert!(
         screen[5].starts_with("12.3 │") && screen[5].contains("98.2│"),
         "{}",
         screen[5]
     );
-    let texts = [
+    let foot = [
         "     0                             2574      0                              2574",
         "terms in epoch 2 ──────────────────────  figures ───────────────────────────────",
         "term          weight  value    pull      accuracy %    98.75 images/s        812",
@@ -140,29 +146,24 @@ fn a_usual_terminal_has_room_for_everything() {
         "own class, rank 42.2; 812 images/s, 60.0 s",
         "q: stop with a checkpoint",
     ];
-    assert_eq!(screen[13..], texts);
+    assert_screen(&screen, &head, 5..12, &foot);
 }
 
 #[test]
 fn a_small_terminal_has_what_matters_most() {
     let screen = screen(&board(), 40, 12);
-    let texts = [
+    let head = [
         "runs/mnist-so-softmax-1    3:07 min left",
         "mnist  loss 0.4321  so-softmax:lambda_p=",
         "epoch 3/6         33 % ━━━━━╌╌╌╌╌╌╌╌╌╌╌╌",
         "step 1000/2574    39 % ━━━━━━╌╌╌╌╌╌╌╌╌╌╌",
         "training loss 0.481 ────────────────────",
     ];
-    assert_eq!(screen[..5], texts);
-    assert!(
-        screen[5..8].iter().all(|line| is_drawn(line)),
-        "{screen:#?}"
-    );
-    let texts = [
+    let foot = [
         "accuracy % 98.75  images/s 812",
         "q: stop with a checkpoint",
     ];
-    assert_eq!(screen[10..], texts);
+    assert_screen(&screen, &head, 5..8, &foot);
 }
 
 #[test]
@@ -173,7 +174,7 @@ fn no_size_and_no_value_makes_it_panic() {
     (step.step, step.epoch_steps, step.step_loss) = (9_999, 0, f64::INFINITY);
     let speed = Speed {
         per_second: f64::NAN,
-        remaining: Duration::MAX,
+        remaining: f64::INFINITY,
     };
     wild.step(&step, &speed);
     let mut last = row(5, f64::NAN);
@@ -228,4 +229,22 @@ fn findings_and_what_is_waited_for_are_told() {
         screen(&board, 80, 24)[23],
         "stopping with a checkpoint (q: at once)"
     );
+}
+
+/// Between the last step of an epoch and its figures.
+#[test]
+fn what_is_waited_for_is_said() {
+    let mut board = board();
+    let speed = Speed {
+        per_second: 812.4,
+        remaining: 187.0,
+    };
+    let foot = |board: &Board| screen(board, 80, 24).last().unwrap().clone();
+    assert!(!foot(&board).contains("judging"));
+    board.step(&step(3 * 429), &speed);
+    assert!(foot(&board).contains("judging …"));
+    board.epoch(&row(3, 0.98), &[]);
+    assert!(!foot(&board).contains("judging"));
+    board.is_stopping = true;
+    assert!(foot(&board).contains("stopping with a checkpoint"));
 }

@@ -1,5 +1,6 @@
 //! The command line of what is done with a trained network: embed, index, search, verify.
 
+use super::values::{Threads, Threshold, share, whole};
 use clap::Args;
 use std::path::PathBuf;
 
@@ -39,9 +40,9 @@ pub struct Embed {
     /// Of a run, the weights that were best on the validation part instead of the last ones
     #[arg(long)]
     pub best: bool,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 pub(super) const INDEX_EXAMPLES: &str = "\
@@ -81,15 +82,9 @@ pub struct Index {
     /// Decides where the cells begin
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
-}
-
-fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse().ok();
-    let share = share.filter(|share: &f64| *share > 0.0 && *share <= 1.0);
-    share.ok_or_else(|| "expected a share above 0 and at most 1, such as 0.99".into())
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 pub(super) const SEARCH_EXAMPLES: &str = "\
@@ -109,7 +104,7 @@ pub struct Search {
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
     /// How many to find for each
-    #[arg(short, value_name = "K", default_value_t = 10, value_parser = at_least_one)]
+    #[arg(short, value_name = "K", default_value_t = 10, value_parser = whole::<1>)]
     pub k: usize,
     /// Compare every row of an approximate gallery too
     #[arg(long)]
@@ -126,14 +121,9 @@ pub struct Search {
     /// The result as JSON on standard output
     #[arg(long)]
     pub json: bool,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|&number| number >= 1);
-    number.ok_or_else(|| "expected a whole number from 1".into())
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 pub(super) const VERIFY_EXAMPLES: &str = "\
@@ -185,40 +175,7 @@ pub struct Verify {
     /// The result as JSON on standard output
     #[arg(long)]
     pub json: bool,
-    /// Threads; the result does not depend on them
-    #[arg(short = 'j', long, value_name = "N")]
-    pub threads: Option<usize>,
-}
-
-/// From which cosine two are the same.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Threshold {
-    /// Where the calibration has its equal error rate.
-    Auto,
-    /// Where the calibration has this false-accept rate.
-    Far(f64),
-    /// As given.
-    Cosine(f32),
-}
-
-impl std::str::FromStr for Threshold {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let within = |number: &f64, least| (least..=1.0).contains(number);
-        let found = match text.strip_prefix("far=") {
-            _ if text == "auto" => Some(Threshold::Auto),
-            Some(far) => far
-                .parse()
-                .ok()
-                .filter(|far| within(far, 0.0))
-                .map(Threshold::Far),
-            None => text
-                .parse()
-                .ok()
-                .filter(|cosine| within(cosine, -1.0))
-                .map(|cosine| Threshold::Cosine(cosine as f32)),
-        };
-        found.ok_or_else(|| "expected auto, far=1e-3 or a cosine from -1 to 1".into())
-    }
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
 }
