@@ -15,6 +15,29 @@ fn diagnosed(folder: &Path, what: &str, parts: &[&str]) {
     assert_has(&outcome.stderr, &[&counted]);
 }
 
+/// Not at the training images, of which there are more.
+#[test]
+fn the_doctor_looks_at_what_was_tested_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mnist = ::data::mnist::embedded();
+    for (root, set, count) in [("own", &mnist.train, 80), ("other", &mnist.test, 30)] {
+        for i in 0..count {
+            let class = folder.path().join(format!("{root}/{}", set.labels()[i]));
+            std::fs::create_dir_all(&class).unwrap();
+            let picture = [b"P5 28 28 255\n", set.image(i)].concat();
+            std::fs::write(class.join(format!("{i}.pgm")), picture).unwrap();
+        }
+    }
+    let train = [
+        "train", "own", "--epochs", "1", "--batch", "8", "--out", "run",
+    ];
+    let other = "data.test={format=\"folder\",folder=\"other\"}";
+    let settings = ["--set", "data.size=[28,28]", "--set", other];
+    succeed(folder.path(), &[&train[..], &settings].concat());
+    let text = run(folder.path(), &["doctor", "run"]).stdout;
+    assert_has(&text, &["30 test examples fit"]);
+}
+
 /// As if 255 had been taken for 1 when mean and deviation were measured.
 #[test]
 fn the_doctor_finds_preprocessing_of_other_images_and_data_that_has_gone() {

@@ -230,21 +230,3 @@ fn findings_and_what_is_waited_for_are_told() {
         "stopping with a checkpoint (q: at once)"
     );
 }
-
-/// Between the last step of an epoch and its figures.
-#[test]
-fn what_is_waited_for_is_said() {
-    let mut board = board();
-    let speed = Speed {
-        per_second: 812.4,
-        remaining: 187.0,
-    };
-    let foot = |board: &Board| screen(board, 80, 24).last().unwrap().clone();
-    assert!(!foot(&board).contains("judging"));
-    board.step(&step(3 * 429), &speed);
-    assert!(foot(&board).contains("judging …"));
-    board.epoch(&row(3, 0.98), &[]);
-    assert!(!foot(&board).contains("judging"));
-    board.is_stopping = true;
-    assert!(foot(&board).contains("stopping with a checkpoint"));
-}
