@@ -146,7 +146,7 @@ impl RunDir {
         }
     }
 
-    /// Opens an existing run directory.
+    /// Opens the logs of a directory, whatever else is in it.
     ///
     /// # Errors
     /// If its logs cannot be appended to.
