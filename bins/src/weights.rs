@@ -211,7 +211,7 @@ impl Trained {
             && dim.max(1).saturating_mul(classes) > numbers
         {
             bail!(ConfigError(format!(
-                "{}: cannot hold the weights of {classes} classes of {dim} numbers each",
+                "{}: cannot hold the weights of {classes} classes",
                 path.display()
             )));
         }
