@@ -17,7 +17,7 @@ pub fn write(path: &Path, content: impl AsRef<[u8]>) -> Result<()> {
 /// Writes a value as JSON, on lines of its own.
 ///
 /// # Errors
-/// As [`write`], and if the value cannot be JSON.
+/// As [`write()`], and if the value cannot be JSON.
 pub fn write_json(path: &Path, value: impl Serialize) -> Result<()> {
     write(path, serde_json::to_string_pretty(&value)? + "\n")
 }
