@@ -11,6 +11,14 @@ use hypersphere::trainer::{Interrupted, Trainer};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Waits for the other tests of this process that train: an interruption belongs to the process, so
+/// they take turns.
+pub fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A run directory and its trainer, before the first step.
 pub fn start(run: &Path, config: &Config) -> (RunDir, Trainer) {
@@ -67,27 +75,36 @@ pub fn other(key: &str, folder: &Path, format: &str) -> String {
     format!("data.{key}={{folder={folder:?},format=\"{format}\"}}")
 }
 
-/// Trains once as a whole and once interrupted after every step, both in `folder`, and asserts
-/// that the weights have the same bits. Returns the number of steps.
+/// Trains one step at a time: every step ends in an interruption, and a new trainer that knows
+/// nothing but the files does the next. The end of an epoch is among the places. Returns the number
+/// of steps.
 ///
-/// Interruptions belong to the process: nothing else may train in it meanwhile.
-pub fn resumes_to_the_same_bits(folder: &Path, config: &Config) -> u64 {
-    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.join(name));
-    let (mut run, mut trainer) = start(&whole, config);
-    trainer.train(&mut run, Style::None).unwrap();
-
-    let (mut run, mut trainer) = start(&pieces, config);
+/// Nothing else may train in this process meanwhile: see [`turn`].
+pub fn train_in_pieces(folder: &Path, config: &Config) -> u64 {
+    let (mut run, mut trainer) = start(folder, config);
     let steps = trainer.steps();
     for step in 1..=steps {
         interrupt::request();
         let error = trainer.train(&mut run, Style::None).err();
         interrupt::withdraw();
-        assert!(error.expect("an interruption").is::<Interrupted>());
-        run = RunDir::open(&pieces).unwrap();
+        let error = error.expect("the run is interrupted");
+        assert!(error.is::<Interrupted>(), "{error:#}");
+        assert!(error.to_string().contains("--resume"), "{error}");
+        run = RunDir::open(folder).unwrap();
         trainer = Trainer::resume(config.clone(), &run).unwrap();
         assert_eq!(trainer.step_count(), step);
     }
     trainer.train(&mut run, Style::None).unwrap();
+    steps
+}
+
+/// Trains once as a whole and once [in pieces](train_in_pieces), both in `folder`, and asserts that
+/// the weights have the same bits. Returns the number of steps.
+pub fn resumes_to_the_same_bits(folder: &Path, config: &Config) -> u64 {
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.join(name));
+    let (mut run, mut trainer) = start(&whole, config);
+    trainer.train(&mut run, Style::None).unwrap();
+    let steps = train_in_pieces(&pieces, config);
     let weights = |run: &Path| fs::read(run.join("ckpt/last.safetensors")).unwrap();
     assert!(weights(&whole) == weights(&pieces), "a resumed run differs");
     steps

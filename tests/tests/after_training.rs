@@ -9,14 +9,10 @@ use hypersphere::progress::Style;
 use hypersphere::run_dir::{Environment, RunDir};
 use hypersphere::trainer::{Interrupted, Part, Trainer};
 use hypersphere::weights::Trained;
-use hypersphere_tests::runs::program;
+use hypersphere_tests::runs::{program, turn};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-
-/// An interruption belongs to the process, so trainings take turns.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// A picture of 16 x 16 that belongs to `class` by its stripes and to nobody else by its noise.
 fn picture(path: &Path, class: usize, number: usize) {
@@ -73,7 +69,7 @@ fn start(folder: &Path, settings: &[&str]) -> (RunDir, Trainer) {
 
 /// The same, done.
 fn trained(folder: &Path, settings: &[&str]) -> (RunDir, Trainer) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let (mut run, mut trainer) = start(folder, settings);
     trainer.train(&mut run, Style::None).unwrap();
     (run, trainer)
@@ -376,7 +372,7 @@ fn pairs_are_verified_at_the_threshold_that_training_has_measured() {
 fn weights_from_within_an_epoch_have_no_calibration() {
     let folder = tempfile::tempdir().unwrap();
     let (mut run, mut trainer) = start(folder.path(), &["epochs=100000"]);
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let epochs = folder.path().join("run/metrics.csv");
     let watcher = std::thread::spawn(move || {
         while !epochs.exists() {

@@ -1,16 +1,11 @@
 //! An interrupted run, continued, ends with the bits of one that was not interrupted.
 
 use hypersphere::config::{Config, Layers};
-use hypersphere::interrupt;
 use hypersphere::progress::Style;
 use hypersphere::run_dir::RunDir;
-use hypersphere::trainer::{Interrupted, Trainer};
-use hypersphere_tests::runs::start;
+use hypersphere::trainer::Trainer;
+use hypersphere_tests::runs::{start, train_in_pieces, turn};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
-/// An interruption belongs to the process, so the tests of this file take turns.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// Two epochs of four steps, with everything that a run remembers from step to step: momentum,
 /// an average of the weights, a loss that is annealed and class centres that move.
@@ -32,24 +27,6 @@ fn config(changes: &[&str]) -> Config {
         layers.add_assignment(change).unwrap();
     }
     layers.resolve().unwrap()
-}
-
-/// Trains one step at a time: every step ends in an interruption, and a new trainer that knows
-/// nothing but the files does the next. The end of an epoch is among the places.
-fn train_in_pieces(folder: &Path, config: &Config) {
-    let (mut run, mut trainer) = start(folder, config);
-    for step in 1..=trainer.steps() {
-        interrupt::request();
-        let error = trainer.train(&mut run, Style::None).err();
-        interrupt::withdraw();
-        let error = error.expect("the run is interrupted");
-        assert!(error.is::<Interrupted>(), "{error:#}");
-        assert!(error.to_string().contains("--resume"), "{error}");
-        run = RunDir::open(folder).unwrap();
-        trainer = Trainer::resume(config.clone(), &run).unwrap();
-        assert_eq!(trainer.step_count(), step);
-    }
-    trainer.train(&mut run, Style::None).unwrap();
 }
 
 /// `metrics.csv` without the columns that are about time.
@@ -79,7 +56,7 @@ fn assert_same_end(a: &Path, b: &Path) {
 
 #[test]
 fn a_run_interrupted_after_every_step_ends_with_the_same_bits() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
     let config = config(&[]);
@@ -93,7 +70,7 @@ fn a_run_interrupted_after_every_step_ends_with_the_same_bits() {
 
 #[test]
 fn adam_without_an_average_resumes_too() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
     let config = config(&[
@@ -111,7 +88,7 @@ fn adam_without_an_average_resumes_too() {
 
 #[test]
 fn a_damaged_state_is_an_error_that_names_the_file() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let config = config(&["epochs=1"]);
     let (mut run, mut trainer) = start(folder.path(), &config);
@@ -142,7 +119,7 @@ fn a_damaged_state_is_an_error_that_names_the_file() {
 
 #[test]
 fn a_damaged_state_falls_back_to_the_one_before_it() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [whole, hurt] = ["whole", "hurt"].map(|name| folder.path().join(name));
     let config = config(&[]);
@@ -175,7 +152,7 @@ fn a_damaged_state_falls_back_to_the_one_before_it() {
 /// The margin of a step follows from its number alone.
 #[test]
 fn margins_that_rise_resume_too() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
     let config = config(&["loss=cosface:s=16,m=0.5", "margin_warmup=1", "epochs=1"]);

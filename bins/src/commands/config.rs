@@ -2,6 +2,7 @@
 
 use crate::cli::config::{Config as Command, Init};
 use crate::config::{Config, ConfigError, Layers, RECIPES};
+use crate::progress::tell;
 use anyhow::{Context, Result, bail};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -119,7 +120,7 @@ fn validate(files: &[PathBuf]) -> Result<()> {
                     true => String::new(),
                     false => format!("{name}: "),
                 };
-                eprintln!("{prefix}{text}");
+                tell(format_args!("{prefix}{text}"));
                 wrong += 1;
             }
         }

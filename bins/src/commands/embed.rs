@@ -3,6 +3,7 @@
 use crate::cli::embeddings::Embed;
 use crate::embedder::{Embedder, Item, Outcome, checkpoint_of};
 use crate::features::Features;
+use crate::progress::tell;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -48,14 +49,14 @@ pub(super) fn embed(embedder: &Embedder, items: &[Item]) -> Result<Outcome> {
     let outcome = outcome?;
     let skipped = &outcome.skipped;
     for error in skipped.iter().take(NAMED) {
-        eprintln!("warning: left out {error}");
+        tell(format_args!("warning: left out {error}"));
     }
     if let Some(more) = skipped.len().checked_sub(NAMED + 1) {
-        eprintln!("warning: and {} more", more + 1);
+        tell(format_args!("warning: and {} more", more + 1));
     }
     if !skipped.is_empty() {
         let (left, all) = (skipped.len(), items.len());
-        eprintln!("warning: {left} of {all} files left out");
+        tell(format_args!("warning: {left} of {all} files left out"));
     }
     Ok(outcome)
 }

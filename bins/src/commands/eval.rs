@@ -5,13 +5,14 @@ use crate::config::{Config, ConfigError, Sound};
 use crate::dataset::{Judged, Loaders};
 use crate::evaluation::Embedding;
 use crate::files;
+use crate::progress::tell;
 use crate::protocol::{Effort, Protocol};
 use crate::run_dir::RunDir;
 use crate::source::{Format, Source, guess};
 use crate::weights::Trained;
 use anyhow::{Result, bail};
 use data::formats::pack;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Judges as the options say.
@@ -41,7 +42,9 @@ pub fn run(options: &Eval) -> Result<()> {
             Some((path, format)) => other_data(path, *format, config.clone(), options, &trained)?,
             None => own_data(config.clone(), options)?,
         };
-        notes.iter().for_each(|note| eprintln!("note    {note}"));
+        notes
+            .iter()
+            .for_each(|note| tell(format_args!("note    {note}")));
         trained.check_shape(judged.loader.examples().shape())?;
         let figures = trained.model().judge(&judged, embedding, effort)?.figures;
         let name = test.as_ref().and_then(|(path, _)| path.file_stem());
@@ -77,7 +80,7 @@ pub fn run(options: &Eval) -> Result<()> {
         "flip": options.flip,
         "figures": figures,
     });
-    write_json(path, &result)
+    files::write_json(path, &result)
 }
 
 /// The figures of one of several packs of pairs.
@@ -89,14 +92,6 @@ const OF_PACKS: &[&str] = &[
     "auc",
     "tar_at_far_0.001",
 ];
-
-/// Writes a result for other programs.
-///
-/// # Errors
-/// If the disk does not take it.
-pub fn write_json(path: &Path, result: &Value) -> Result<()> {
-    files::write_json(path, result)
-}
 
 /// The file of weights, and the run it belongs to if it does.
 fn weights_and_run(options: &Eval) -> Result<(PathBuf, Option<PathBuf>)> {
@@ -161,7 +156,7 @@ fn tests(path: &Path, options: &Eval) -> Result<Vec<(PathBuf, Format)>> {
         None => {
             let guess = guess(path)?;
             let name = guess.format.info().name;
-            eprintln!("note    read as `{name}`: {}", guess.because);
+            tell(format_args!("note    read as `{name}`: {}", guess.because));
             (guess.folder, guess.format)
         }
     };

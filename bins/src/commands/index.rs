@@ -5,6 +5,7 @@ use crate::config::ConfigError;
 use crate::embedder::{checkpoint_of, sha256};
 use crate::features::gallery::{Gallery, Trial};
 use crate::features::{Features, Origin};
+use crate::progress::tell;
 use anyhow::{Context, Result, bail};
 
 /// Makes a gallery as the options say.
@@ -20,10 +21,10 @@ pub fn run(options: &Index) -> Result<()> {
             features.origin = Some(origin);
         }
         (None, Some(_)) => {}
-        (None, None) => eprintln!(
+        (None, None) => tell(format_args!(
             "warning: {} does not say which network made it; `search` will need --checkpoint",
             options.features.display()
-        ),
+        )),
     }
     let named = match features.names.is_empty() {
         true => "without names",

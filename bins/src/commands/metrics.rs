@@ -1,10 +1,10 @@
 //! `hypersphere metrics`: embeddings that something else has computed, judged by stated rules.
 
 use crate::cli::Metrics;
-use crate::commands::eval::write_json;
 use crate::config::ConfigError;
 use crate::features::Features;
 use crate::figures::Figures;
+use crate::files;
 use crate::protocol::{Effort, Embedded, Protocol, Question, reid, retrieve, verify};
 use crate::source::{DataError, Folding, Pair};
 use anyhow::{Result, bail};
@@ -34,9 +34,9 @@ pub fn run(options: &Metrics) -> Result<()> {
     let files = [&options.features, &options.query, &options.gallery];
     let files: Vec<_> = files.into_iter().flatten().collect();
     let protocol = options.protocol.name();
-    write_json(
+    files::write_json(
         path,
-        &json!({ "protocol": protocol, "features": files, "figures": figures }),
+        json!({ "protocol": protocol, "features": files, "figures": figures }),
     )
 }
 

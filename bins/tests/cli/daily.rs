@@ -1,5 +1,6 @@
 //! Daily use of `train`: what it finds wrong, and how long it may take.
 
+use crate::doctor::diagnosed;
 use crate::training::{read, train, workplace};
 use crate::{fail, run, succeed};
 use std::path::Path;
@@ -72,9 +73,7 @@ fn a_collapse_is_found_and_explained_once() {
         "{}",
         outcome.stderr
     );
-    let doctor = run(folder.path(), &["doctor", "run"]);
-    assert_eq!(doctor.code, Some(1));
-    assert!(doctor.stdout.contains(": collapse: "), "{}", doctor.stdout);
+    diagnosed(folder.path(), "run", &[": collapse: "]);
 }
 
 /// In a batch of two images of two classes there is no triplet.

@@ -1,12 +1,12 @@
 //! `hypersphere doctor` on runs that are well, damaged, unfinished or diverged.
 
-use crate::training::{train, workplace};
+use crate::training::{WILD, train, workplace};
 use crate::{assert_has, fail, run, succeed};
 use std::path::Path;
 
 /// `doctor`, which must find problems and say all of `parts`.
 #[track_caller]
-fn diagnosed(folder: &Path, what: &str, parts: &[&str]) {
+pub fn diagnosed(folder: &Path, what: &str, parts: &[&str]) {
     let outcome = run(folder, &["doctor", what]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     assert_has(&outcome.stdout, parts);
@@ -109,15 +109,7 @@ fn the_doctor_finds_what_was_damaged_and_what_is_unfinished() {
         ],
     );
 
-    let wild = [
-        "--loss",
-        "softmax",
-        "--lr",
-        "1e6",
-        "--set",
-        "schedule.kind=constant",
-    ];
-    let outcome = run(folder.path(), &train("wild", &wild));
+    let outcome = run(folder.path(), &train("wild", &WILD));
     assert_eq!(outcome.code, Some(4), "{}", outcome.stderr);
     diagnosed(folder.path(), "wild", &["the training diverged in step"]);
     fail(

@@ -220,23 +220,22 @@ fn a_comparison_has_a_row_and_a_run_for_every_loss() {
     }
 }
 
+/// Options with which training diverges.
+pub const WILD: [&str; 6] = [
+    "--loss",
+    "softmax",
+    "--lr",
+    "1e6",
+    "--set",
+    "schedule.kind=constant",
+];
+
 #[test]
 fn divergence_is_explained_and_exits_with_4() {
     let folder = workplace();
-    let wild = train(
-        "wild",
-        &[
-            "--loss",
-            "softmax",
-            "--lr",
-            "1e6",
-            "--set",
-            "schedule.kind=constant",
-        ],
-    );
     fail(
         folder.path(),
-        &wild,
+        &train("wild", &WILD),
         4,
         &["training diverged", "step", "First: ", "Try a smaller `lr`"],
     );

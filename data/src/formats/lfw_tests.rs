@@ -1,7 +1,7 @@
 //! Tests of LFW and its lists.
 
 use super::*;
-use crate::formats::list::tests::{touch, write};
+use crate::formats::list::tests::{paths, touch, write};
 
 #[test]
 fn images_of_lfw_bear_the_name_of_their_folder() {
@@ -103,12 +103,7 @@ fn view_2_asks_for_images_by_their_names_without_endings() {
     write(around.path(), "pairsDevTrain.txt", "broken");
     let pairs = view2(&root, &mut survey).unwrap().unwrap();
     assert_eq!(survey.counts[2], list::count("pairs of view 2", 6_000, 2));
-    let paths: Vec<&str> = survey
-        .manifest
-        .entries
-        .iter()
-        .map(|e| e.path.as_str())
-        .collect();
+    let paths = paths(&survey);
     assert_eq!(paths, ["A/A_0001.jpg", "A/A_0003.jpg", "D/D_0001.png"]);
     assert_eq!(pairs[1].stems()[1], stem("D/D_0001.png"));
     assert!(

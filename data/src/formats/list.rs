@@ -208,6 +208,7 @@ impl<'a> Scan<'a> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::manifest::Survey;
 
     /// Writes empty files, with the folders they need.
     pub(in crate::formats) fn touch<P: AsRef<str>>(
@@ -217,6 +218,12 @@ pub(super) mod tests {
         for path in paths {
             write(root, path.as_ref(), "");
         }
+    }
+
+    /// The paths of all entries.
+    pub(in crate::formats) fn paths(survey: &Survey) -> Vec<&str> {
+        let entries = survey.manifest.entries.iter();
+        entries.map(|entry| entry.path.as_str()).collect()
     }
 
     /// Asserts that the error tells all these parts.

@@ -1,7 +1,7 @@
 //! Tests of the re-identification layouts: names as published, and what comes of them.
 
 use super::*;
-use crate::formats::list::tests::{touch, write};
+use crate::formats::list::tests::{paths, touch, write};
 use crate::metrics::retrieval::{Identities, Rule, Ties, evaluate_places};
 use crate::metrics::scores::Given;
 
@@ -124,12 +124,7 @@ fn vehicle_lists() {
         "0000003 5\n0000004 5\n\n",
     );
     let survey = vehicle_id(root.path(), 800).unwrap();
-    let paths: Vec<&str> = survey
-        .manifest
-        .entries
-        .iter()
-        .map(|e| e.path.as_str())
-        .collect();
+    let paths = paths(&survey);
     assert_eq!(
         paths,
         [

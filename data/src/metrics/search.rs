@@ -3,6 +3,9 @@
 use super::scores::Scores;
 use engine::par;
 
+// Small in unit tests, where several blocks should not take long; `tests/large_gallery.rs` goes
+// through those of the size that is used.
+
 /// Queries looked at together: enough to fill a matrix product.
 pub(super) const QUERIES: usize = if cfg!(test) { 32 } else { 512 };
 /// Gallery items looked at together: a block of scores is 16 MB.

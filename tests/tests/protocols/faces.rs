@@ -1,19 +1,18 @@
 //! Faces: trained on one set, chosen by another, verified on a third.
 
-use crate::{TURN, config};
+use crate::config;
 use hypersphere::cli::Eval;
 use hypersphere::config::{ConfigError, Layers};
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
 use hypersphere::trainer::{Part, Trainer};
 use hypersphere_tests::layouts;
-use hypersphere_tests::runs::{judged, options, other, start};
+use hypersphere_tests::runs::{judged, options, other, start, turn};
 use std::fs;
-use std::sync::PoisonError;
 
 #[test]
 fn faces_are_trained_on_one_set_chosen_by_another_and_verified_on_a_third() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [faces, lfw, out] = ["faces", "lfw", "run"].map(|name| folder.path().join(name));
     layouts::folder(&faces, "", 8, 5);
@@ -111,7 +110,7 @@ fn pairs_of_lfw_whose_images_are_missing_are_told() {
 
 #[test]
 fn packs_of_pairs_are_judged_alone_and_in_folders() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [faces, packs, out] = ["faces", "packs", "run"].map(|name| folder.path().join(name));
     layouts::folder(&faces, "", 8, 5);

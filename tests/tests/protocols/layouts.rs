@@ -1,15 +1,14 @@
 //! Each layout is trained on, and judged by its usual protocol.
 
-use crate::{SMALL, TURN, config};
+use crate::{SMALL, config};
 use hypersphere::cli::Eval;
 use hypersphere::progress::Style;
 use hypersphere::protocol::Protocol;
 use hypersphere::trainer::Part;
 use hypersphere_tests::layouts;
-use hypersphere_tests::runs::{judged, options, start};
+use hypersphere_tests::runs::{judged, options, start, turn};
 use std::fs;
 use std::path::Path;
-use std::sync::PoisonError;
 
 /// A layout, how it is written, and what is asked of it.
 struct Case {
@@ -154,7 +153,7 @@ const CASES: &[Case] = &[
 
 #[test]
 fn every_layout_trains_and_its_protocol_judges_it() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     for case in CASES {
         let folder = tempfile::tempdir().unwrap();
         let (data, out) = (folder.path().join("data"), folder.path().join("run"));

@@ -8,10 +8,6 @@ mod settings;
 
 use hypersphere::config::{Config, Layers};
 use std::path::Path;
-use std::sync::Mutex;
-
-/// An interruption belongs to the process, so trainings take turns.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// Pictures of a tiny data set, two classes held out.
 const SMALL: &[&str] = &["data.size=[16,16]", "data.validation=2"];

@@ -1,18 +1,19 @@
 //! Re-identification: the classic splits of CUHK03, manifests, batches of identities.
 
-use crate::{SMALL, TURN, config};
+use crate::{SMALL, config};
 use hypersphere::cli::Eval;
 use hypersphere::features::Features;
 use hypersphere::progress::Style;
 use hypersphere::trainer::{Part, Trainer};
 use hypersphere_tests::layouts;
-use hypersphere_tests::runs::{judged, options, other, program, resumes_to_the_same_bits, start};
+use hypersphere_tests::runs::{
+    judged, options, other, program, resumes_to_the_same_bits, start, turn,
+};
 use std::fs;
-use std::sync::PoisonError;
 
 #[test]
 fn classic_splits_are_trained_on_one_by_one_and_judged_together() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [data, out] = ["data", "run"].map(|name| folder.path().join(name));
     layouts::cuhk03_classic(&data);
@@ -75,7 +76,7 @@ fn classic_splits_are_trained_on_one_by_one_and_judged_together() {
 /// Who is trained on with one kind of boxes is not tested with the other.
 #[test]
 fn the_other_boxes_are_tested_by_the_split_that_was_trained_on() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [labeled, detected] = ["labeled", "detected"].map(|name| folder.path().join(name));
     layouts::cuhk03_classic(&labeled);
@@ -118,7 +119,7 @@ fn the_other_boxes_are_tested_by_the_split_that_was_trained_on() {
 /// What is not tested on is not decoded.
 #[test]
 fn broken_training_images_do_not_matter_to_a_test() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [data, other_data, out] = ["data", "other", "run"].map(|name| folder.path().join(name));
     layouts::market(&data);
@@ -146,7 +147,7 @@ fn broken_training_images_do_not_matter_to_a_test() {
 
 #[test]
 fn a_manifest_is_embedded_with_its_test_and_metrics_judge_it_as_eval_does() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     layouts::market(&at("data"));
@@ -208,7 +209,7 @@ fn a_manifest_is_embedded_with_its_test_and_metrics_judge_it_as_eval_does() {
 /// PxK with cameras, everything varied, an average of the weights: interrupted after every step.
 #[test]
 fn a_run_of_pxk_batches_resumes_to_the_same_bits() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     layouts::market(&data);

@@ -1,17 +1,16 @@
 //! What settings do, and what is said of those that make no sense.
 
-use crate::{SMALL, TURN, config};
+use crate::{SMALL, config};
 use hypersphere::config::ConfigError;
 use hypersphere::progress::Style;
 use hypersphere::source::DataError;
 use hypersphere::trainer::Trainer;
 use hypersphere_tests::layouts;
-use hypersphere_tests::runs::start;
-use std::sync::PoisonError;
+use hypersphere_tests::runs::{start, turn};
 
 #[test]
 fn files_that_are_decoded_on_demand_give_the_same_weights_as_memory() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     layouts::folder(&data, "train", 4, 10);
@@ -36,7 +35,7 @@ fn files_that_are_decoded_on_demand_give_the_same_weights_as_memory() {
 
 #[test]
 fn a_network_begins_with_the_weights_of_another_run() {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = turn();
     let folder = tempfile::tempdir().unwrap();
     let [data, out] = ["data", "run"].map(|name| folder.path().join(name));
     layouts::cub(&data);
