@@ -58,6 +58,10 @@ pub struct Config {
     /// values; 0 for full margins from the start.
     #[serde(skip_serializing_if = "is_zero")]
     pub margin_warmup: f64,
+    /// The share of the classes, drawn in each step, with which the samples are compared besides
+    /// their own (Partial FC); 1 for all. For tens of thousands of classes and more.
+    #[serde(skip_serializing_if = "is_one")]
+    pub sampled_classes: f64,
     /// How the data is cut and judged; that of the format if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
@@ -95,6 +99,10 @@ fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
     *number == N::default()
 }
 
+fn is_one(number: &f64) -> bool {
+    *number == 1.0
+}
+
 /// One run of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +128,7 @@ impl Default for Config {
             save_minutes: SAVE_MINUTES,
             loss: "so-softmax".into(),
             margin_warmup: 0.0,
+            sampled_classes: 1.0,
             protocol: None,
             init: None,
             data: Data::default(),
@@ -380,6 +389,11 @@ impl Config {
                 (0.0..=1.0).contains(&self.margin_warmup),
                 "margin_warmup",
                 "a share of the training, 0 to 1",
+            ),
+            (
+                self.sampled_classes > 0.0 && self.sampled_classes <= 1.0,
+                "sampled_classes",
+                "a share of the classes, above 0 and at most 1",
             ),
         ];
         for (holds, key, wanted) in checks {

@@ -29,21 +29,21 @@ pub struct Embedding {
     pub flip: bool,
 }
 
-/// The class weights of the model, `[C, D]`.
-///
-/// # Errors
-/// If the loss has none, so that nothing could be classified.
-pub fn class_weights(params: &Params<f32>) -> Result<Tensor<f32>, ConfigError> {
+/// The class weights of the model, `[C, D]`: one direction for each class. `None` for losses of
+/// samples, and for those that keep several for a class, or a distribution.
+pub fn class_weights(params: &Params<f32>) -> Option<Tensor<f32>> {
     let find = |name| params.find(name).ok();
-    let id = find("head.angular.weight").or_else(|| find("head.weight"));
-    let id = id.ok_or_else(|| {
-        ConfigError(
-            "this loss has no class weights, so nothing can be classified; add one that has, as in \
-             `softmax + 0.01*center`"
-                .into(),
-        )
-    })?;
-    Ok(params.value(id))
+    let id = find("head.angular.weight").or_else(|| find("head.weight"))?;
+    Some(params.value(id))
+}
+
+/// Why a model cannot tell the classes of its training apart.
+pub fn cannot_classify() -> ConfigError {
+    ConfigError(
+        "this loss knows no classes, so nothing can be classified; add one that does, as in \
+         `softmax + triplet`"
+            .into(),
+    )
 }
 
 /// A model to be judged.
@@ -61,7 +61,7 @@ impl Model<'_> {
     /// Judges the network on everything that `judged` has.
     ///
     /// # Errors
-    /// If the data cannot be read, or the loss has no class weights to classify by.
+    /// If the data cannot be read, or the loss knows no classes to classify by.
     pub fn judge(
         &self,
         judged: &Judged,
@@ -105,20 +105,22 @@ impl Model<'_> {
     /// Embeds everything that the loader has, and if its classes are those of the training,
     /// compares it with the class weights.
     fn embed(&self, loader: &Loader, known: bool, embedding: Embedding) -> Result<Embedded> {
-        let weights = match known {
-            true => Some(class_weights(self.params)?),
-            false => None,
-        };
+        if known && !self.criterion.classifies(self.params)? {
+            return Err(cannot_classify().into());
+        }
+        let weights = class_weights(self.params).map(Var::constant);
         let mut found = Embedded {
             dim: self.net.embedding_dim,
-            known: weights.as_ref().map(|weights| KnownClasses {
-                weights: weights.data().to_vec(),
+            known: known.then(|| KnownClasses {
+                weights: (weights.iter())
+                    .flat_map(|w| w.value().data())
+                    .copied()
+                    .collect(),
                 scale: self.scale(),
                 ..KnownClasses::default()
             }),
             ..Embedded::default()
         };
-        let weights = weights.map(Var::constant);
         for batch in loader.epoch(0) {
             let batch = batch?;
             let mut pass = Pass::eval(self.params);
@@ -130,7 +132,7 @@ impl Model<'_> {
                 .embeddings
                 .extend_from_slice(embeddings.value().data());
             found.labels.extend_from_slice(&batch.labels);
-            let (Some(known), Some(weights)) = (&mut found.known, &weights) else {
+            let Some(known) = &mut found.known else {
                 continue;
             };
             let outcome = self.criterion.forward_around_neck(
@@ -143,8 +145,10 @@ impl Model<'_> {
             if let Some(logits) = &outcome.logits {
                 known.logits.extend_from_slice(logits.data());
             }
-            let cosines = embeddings.pairwise_cosine(weights);
-            known.cosines.extend_from_slice(cosines.value().data());
+            if let Some(weights) = &weights {
+                let cosines = embeddings.pairwise_cosine(weights);
+                known.cosines.extend_from_slice(cosines.value().data());
+            }
         }
         if let Some(known) = &mut found.known {
             known.loss /= found.labels.len() as f64;

@@ -114,11 +114,11 @@ fn cosines(title: &str, test: &Evaluation, protocol: Protocol) -> Result<Option<
     let (mut alike, mut unlike) = (Vec::new(), Vec::new());
     let labels = &test.found.labels;
     let names = match &test.found.known {
-        Some(known) => {
+        Some(known) if !known.cosines.is_empty() => {
             (alike, unlike) = known.by_own(labels);
             ["own class", "other classes"]
         }
-        None => {
+        _ => {
             let row = |i: usize| &test.found.embeddings[i * test.found.dim..][..test.found.dim];
             let Ok(drawn) = verify::Question::drawn(labels) else {
                 return Ok(None);

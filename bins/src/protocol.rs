@@ -93,9 +93,9 @@ pub struct KnownClasses {
     pub loss: f64,
     /// The margin-free logits `[N, C]`.
     pub logits: Vec<f32>,
-    /// The cosines to the class weights, `[N, C]`.
+    /// The cosines to the class weights, `[N, C]`; empty where classes have no weight each.
     pub cosines: Vec<f32>,
-    /// The class weights, `[C, D]`.
+    /// The class weights, `[C, D]`; empty, too.
     pub weights: Vec<f32>,
     /// What cosines must be multiplied by to be as sure as the loss takes them to be.
     pub scale: f32,

@@ -12,9 +12,9 @@ pub use pace::{Pace, Rehearsal};
 pub use row::EpochRow;
 
 use crate::calibration::Calibration;
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::dataset::Loaders;
-use crate::evaluation::{self, Evaluation, class_weights};
+use crate::evaluation::{self, Evaluation};
 use crate::interrupt;
 use crate::progress::{Progress, Step, Style, Training};
 use crate::protocol::Effort;
@@ -31,6 +31,7 @@ use losses::{Criterion, Spec};
 use nn::{Backbone, Ema, Features, Optimizer, Pass, Scope};
 use state::Place;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Training was interrupted and can be continued: exit code 130.
@@ -63,7 +64,7 @@ pub struct Trainer {
     saved: Instant,
     note: Option<String>,
     key: Key,
-    /// Whether the loss has class weights, so that there is an accuracy.
+    /// Whether the loss knows classes, so that there is an accuracy.
     classifies: bool,
     /// That of the weights as they are, if it has been measured.
     calibration: Option<Calibration>,
@@ -102,12 +103,11 @@ impl Trainer {
         let net = net.build_with(&mut root.child("backbone"), loaders.shape, &options)?;
         let classes = loaders.classes.len();
         let criterion = Criterion::new(&spec, &mut root, classes, net.embedding_dim)?;
-        let classifies = class_weights(&params);
-        if !loaders.protocol.is_open() {
+        let classifies = criterion.classifies(&params)?;
+        if !classifies && !loaders.protocol.is_open() {
             // Better now than at the first evaluation.
-            classifies.as_ref().map_err(|e| ConfigError(e.0.clone()))?;
+            return Err(evaluation::cannot_classify().into());
         }
-        let classifies = classifies.is_ok();
         nn::optim::exclude_vectors_from_decay(&mut params);
         let mut trainer = Trainer {
             optimizer: config.optimizer.build(),
@@ -128,6 +128,10 @@ impl Trainer {
             config,
         };
         trainer.ema = trainer.fresh_average();
+        if trainer.config.sampled_classes < 1.0 {
+            let share = trainer.config.sampled_classes;
+            trainer.criterion.sample_classes(share)?;
+        }
         if trainer.config.margin_warmup > 0.0 {
             let steps = trainer.config.margin_warmup * trainer.steps() as f64;
             trainer.criterion.warm_margins(steps.round() as u64)?;
@@ -355,7 +359,7 @@ impl Trainer {
         let sums = &mut self.place.sums;
         if let Some(logits) = &outcome.logits {
             let classes = logits.shape().last();
-            let share = metrics::accuracy(logits.data(), classes, &batch.labels);
+            let share = metrics::accuracy(logits.data(), classes, &outcome.columns);
             sums.correct += share * images;
         }
         sums.images += batch.len();
@@ -408,6 +412,7 @@ impl Trainer {
             terms: outcome.terms.iter().map(|term| term.value).collect(),
             loss: outcome.loss,
             logits: outcome.logits,
+            columns: outcome.columns,
             features: found.clone(),
         };
         if let Some(mixed) = &batch.mixed {
@@ -473,6 +478,8 @@ struct Forward {
     /// The value of each term of the loss, without its weight.
     terms: Vec<f64>,
     logits: Option<Tensor<f32>>,
+    /// The column of each sample's class in the logits.
+    columns: Arc<[usize]>,
     features: Features<f32>,
 }
 

@@ -5,12 +5,16 @@
 //! shares the arena's buffer, so the arena is written only after the step's graph is gone; writing
 //! earlier is safe but copies the arena.
 
+mod arrived;
+
 use crate::error::{Error, Result};
 use crate::float::Float;
+use crate::par;
 use crate::pool::{ALIGNMENT, Buffer};
 use crate::shape::Shape;
 use crate::tensor::Tensor;
 use crate::var::{Node, Var};
+use arrived::Arrived;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +34,8 @@ pub(crate) struct Slot {
     arena: u64,
     index: usize,
     pub(crate) name: Arc<str>,
+    /// Which rows of it; all if absent.
+    rows: Option<Arc<[usize]>>,
 }
 
 /// One parameter: its place in the arena and how it is to be trained.
@@ -37,7 +43,7 @@ pub struct Param<T: Float> {
     name: Arc<str>,
     shape: Shape,
     offset: usize,
-    has_grad: bool,
+    arrived: Arrived,
     node: Arc<Node<T>>,
     /// Factor on the learning rate, 1 unless set.
     pub lr_mult: f64,
@@ -65,7 +71,21 @@ impl<T: Float> Param<T> {
 
     /// Whether a gradient has arrived since the last [`Params::clear_grads`].
     pub fn has_grad(&self) -> bool {
-        self.has_grad
+        self.arrived != Arrived::Nowhere
+    }
+
+    /// The parts of `piece`, a range of the parameter's elements, at which a gradient has arrived
+    /// since the last [`Params::clear_grads`], from left to right and counted from the start of the
+    /// piece: all of it, nothing, or the rows that [`Params::rows`] took. Elsewhere the gradient
+    /// has no meaning.
+    pub fn arrived(&self, piece: Range<usize>) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.arrived.within(piece, self.row_len())
+    }
+
+    /// The elements of a row along axis 0.
+    fn row_len(&self) -> usize {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        (self.shape.elements() / rows.max(1)).max(1)
     }
 }
 
@@ -131,12 +151,13 @@ impl<T: Float> Params<T> {
             arena: self.arena,
             index: self.params.len(),
             name: name.clone(),
+            rows: None,
         };
         self.params.push(Param {
             name,
             shape,
             offset,
-            has_grad: false,
+            arrived: Arrived::Nowhere,
             node: Node::parameter(slot),
             lr_mult: 1.0,
             decay: true,
@@ -157,6 +178,42 @@ impl<T: Float> Params<T> {
         }
     }
 
+    /// Some rows of the parameter along axis 0 as a value `[rows, …]` to compute with. Gradients
+    /// flow to these rows alone, and an optimizer moves no others: a table of which a step needs a
+    /// small part costs as much as that part.
+    ///
+    /// # Panics
+    /// If the rows do not rise from each to the next, or there are not so many.
+    #[track_caller]
+    pub fn rows(&self, id: ParamId, rows: Arc<[usize]>) -> Var<T> {
+        let param = &self.params[id.0];
+        let count = param.shape.first().copied().unwrap_or(0);
+        let rise = rows.windows(2).all(|pair| pair[0] < pair[1]);
+        assert!(
+            rise && rows.last().is_none_or(|&last| last < count),
+            "rows of `{}` must rise and lie below {count}",
+            param.name
+        );
+        let (all, width) = (&self.values[param.range()], param.row_len());
+        let mut value = Tensor::stale(param.shape.with(0, rows.len()));
+        let size = par::task_size(par::CHEAP, width);
+        par::chunks(value.data_mut(), size, |start, piece| {
+            for (row, &at) in piece.chunks_mut(width).zip(&rows[start / width..]) {
+                row.copy_from_slice(&all[at * width..][..width]);
+            }
+        });
+        if !param.trainable {
+            return Var::constant(value);
+        }
+        let slot = Slot {
+            arena: self.arena,
+            index: id.0,
+            name: param.name.clone(),
+            rows: Some(rows),
+        };
+        Var::of_node(value, Node::parameter(slot))
+    }
+
     /// The parameter's value, sharing the arena's memory.
     pub fn value(&self, id: ParamId) -> Tensor<T> {
         let param = &self.params[id.0];
@@ -175,9 +232,19 @@ impl<T: Float> Params<T> {
         self.values_mut()[range].copy_from_slice(value.data());
     }
 
-    /// The parameter's gradient; meaningful if it [has one](Param::has_grad).
+    /// The parameter's gradient; meaningful where it [has arrived](Param::arrived).
     pub fn grad(&self, id: ParamId) -> &[T] {
         &self.grads[self.params[id.0].range()]
+    }
+
+    /// A copy of the parameter's gradient, 0 where none has arrived.
+    pub fn whole_grad(&self, id: ParamId) -> Tensor<T> {
+        let (param, grad) = (&self.params[id.0], self.grad(id));
+        let mut whole = Tensor::zeros(param.shape);
+        for part in param.arrived(0..grad.len()) {
+            whole.data_mut()[part.clone()].copy_from_slice(&grad[part]);
+        }
+        whole
     }
 
     /// All values. Between two parameters there may be padding, which stays zero.
@@ -214,10 +281,15 @@ impl<T: Float> Params<T> {
         )
     }
 
+    /// What clipping needs at once: the gradients to write, and the parameters.
+    pub fn split_grads(&mut self) -> (&mut [T], &[Param<T>]) {
+        (&mut self.grads[..self.used], &self.params)
+    }
+
     /// Forgets the gradients; the next backward writes instead of adding.
     pub fn clear_grads(&mut self) {
         for param in &mut self.params {
-            param.has_grad = false;
+            param.arrived = Arrived::Nowhere;
         }
     }
 
@@ -314,17 +386,30 @@ impl<T: Float> Params<T> {
         slot.arena == self.arena
     }
 
-    /// Writes the first gradient that arrives and adds the later ones.
+    /// Writes the first gradient that arrives at an element and adds the later ones.
     pub(crate) fn add_grad(&mut self, slot: &Slot, dx: &Tensor<T>) {
         let param = &mut self.params[slot.index];
-        let grad = &mut self.grads[param.range()];
-        if std::mem::replace(&mut param.has_grad, true) {
-            for (g, &d) in grad.iter_mut().zip(dx.data()) {
-                *g += d;
+        let (range, width) = (param.range(), param.row_len());
+        let before = param.arrived.clone();
+        param.arrived.add(slot.rows.as_ref());
+        let dx = dx.data();
+        let size = par::task_size(par::CHEAP, width);
+        par::chunks(&mut self.grads[range], size, |start, grad| {
+            let piece = start..start + grad.len();
+            let sources = arrived::sources(slot.rows.as_deref(), piece, width);
+            for (at, from) in sources {
+                let (grad, dx) = (&mut grad[at.clone()], &dx[from]);
+                let mut first = 0;
+                for old in before.within(start + at.start..start + at.end, width) {
+                    grad[first..old.start].copy_from_slice(&dx[first..old.start]);
+                    for (g, &d) in grad[old.clone()].iter_mut().zip(&dx[old.clone()]) {
+                        *g += d;
+                    }
+                    first = old.end;
+                }
+                grad[first..].copy_from_slice(&dx[first..]);
             }
-        } else {
-            grad.copy_from_slice(dx.data());
-        }
+        });
     }
 }
 
@@ -376,6 +461,66 @@ mod tests {
         assert!(!params.param(w).has_grad());
         step(&mut params);
         assert_eq!(params.grad(w), &[6.0]);
+    }
+
+    /// Gradients of some rows are those of the operation that takes rows out of the whole, however
+    /// often and in whatever order rows and the whole are used.
+    #[test]
+    fn rows_get_the_gradient_of_the_whole() {
+        let uses: [&[Option<&[usize]>]; 6] = [
+            &[Some(&[1, 4])],
+            &[Some(&[0, 1, 4]), Some(&[1, 2, 4])],
+            &[Some(&[2]), None],
+            &[None, Some(&[0, 5])],
+            &[Some(&[]), Some(&[3])],
+            &[Some(&[1, 3]), Some(&[0, 5]), Some(&[1, 5]), None],
+        ];
+        for shape in [[6, 3].as_slice(), &[6], &[6, 2, 5]] {
+            for uses in uses {
+                let mut params = Params::<f64>::new();
+                params.add("other", Tensor::full([3], 9.0));
+                let value = |i: usize| i as f64 - 4.5;
+                let w = params.add("w", Tensor::from_fn(shape, value));
+                // What earlier steps have left has no meaning.
+                params.grads_mut().fill(f64::NAN);
+                let loss = |of_rows: &dyn Fn(Arc<[usize]>) -> Var<f64>, whole: Var<f64>| {
+                    let terms = uses.iter().zip(1..).map(|(&rows, k)| {
+                        let x = rows.map_or(whole.clone(), |rows| of_rows(rows.into()));
+                        (&x.square() * &x).sum() * f64::from(k)
+                    });
+                    terms.reduce(|a, b| a + b).unwrap()
+                };
+                let leaf = Var::leaf(params.value(w));
+                let by_operation = loss(&|rows| leaf.try_rows(rows).unwrap(), leaf.clone());
+                let by_rows = loss(&|rows| params.rows(w, rows), params.var(w));
+                assert_eq!(by_rows.value().item(), by_operation.value().item());
+                let gradients = by_operation.backward();
+                par::with_smallest_tasks(|| by_rows.backward_into(&mut params).map(drop)).unwrap();
+                let expected = gradients.of(&leaf).unwrap();
+                for (g, e) in params.whole_grad(w).data().iter().zip(expected.data()) {
+                    assert!((g - e).abs() < 1e-12, "{shape:?} {uses:?}: {g} {e}");
+                }
+                let width = shape.iter().product::<usize>() / 6;
+                let touched: usize = params.param(w).arrived(0..6 * width).map(|r| r.len()).sum();
+                let mut rows: Vec<usize> = Vec::new();
+                for of in uses {
+                    rows.extend(of.unwrap_or(&[0, 1, 2, 3, 4, 5]));
+                }
+                rows.sort_unstable();
+                rows.dedup();
+                assert_eq!(touched, rows.len() * width);
+                params.clear_grads();
+                assert!(params.whole_grad(w).data().iter().all(|&g| g == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "rows of `w` must rise and lie below 2")]
+    fn a_row_twice_is_refused() {
+        let mut params = Params::<f64>::new();
+        let w = params.add("w", Tensor::zeros([2, 2]));
+        params.rows(w, [1, 1].into());
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(crate) struct Setting<T: Float> {
 pub struct Batch<'a, T: Float> {
     embeddings: &'a Var<T>,
     labels: Arc<[usize]>,
+    columns: Arc<[usize]>,
     setting: &'a Setting<T>,
     /// State after this batch.
     pub(crate) renewed: RefCell<BTreeMap<&'static str, Tensor<T>>>,
@@ -87,15 +88,26 @@ impl<'a, T: Float> Batch<'a, T> {
                 samples: shape[0],
             });
         }
+        let labels: Arc<[usize]> = labels.into();
         Ok(Batch {
             embeddings,
-            labels: labels.into(),
+            columns: labels.clone(),
+            labels,
             setting,
             renewed: RefCell::default(),
             units: OnceCell::new(),
             unit_weight: OnceCell::new(),
             cosines: OnceCell::new(),
         })
+    }
+
+    /// The same where the setting has the class weights of some classes only; the samples' own are
+    /// at these places among them.
+    pub(crate) fn among(self, columns: &Arc<[usize]>) -> Self {
+        Batch {
+            columns: columns.clone(),
+            ..self
+        }
     }
 
     pub(crate) fn setting(&self) -> &'a Setting<T> {
@@ -107,9 +119,16 @@ impl<'a, T: Float> Batch<'a, T> {
         self.embeddings
     }
 
-    /// The class of each embedding.
+    /// The class of each embedding, for what is compared among samples.
     pub fn labels(&self) -> &Arc<[usize]> {
         &self.labels
+    }
+
+    /// Where the class of each embedding is among the class weights, and so among the columns of
+    /// similarities with them. Not the same as its label where classes are
+    /// [sampled](crate::Criterion::sample_classes).
+    pub fn columns(&self) -> &Arc<[usize]> {
+        &self.columns
     }
 
     /// The training step, for settings that change with time. It counts from 0.
@@ -233,7 +252,7 @@ impl<'a, T: Float> Batch<'a, T> {
     /// # Errors
     /// If a label is out of range.
     pub fn targets(&self, similarities: &Var<T>) -> Result<Var<T>> {
-        Ok(similarities.try_pick(self.labels.clone())?)
+        Ok(similarities.try_pick(self.columns.clone())?)
     }
 
     /// A number `[1]` for each sample, `[N]`.
@@ -265,7 +284,7 @@ impl<'a, T: Float> Batch<'a, T> {
         M: Margin + Entered<F, 1>,
         F: Form,
     {
-        let labels = self.labels.clone();
+        let labels = self.columns.clone();
         self.look::<F>(similarities, |own, other| {
             [margin.positive(own).0, margin.negative(other, own).0]
         });
@@ -292,7 +311,7 @@ impl<'a, T: Float> Batch<'a, T> {
         M: SampleMargin + Entered<F, 2>,
         F: Form,
     {
-        let labels = self.labels.clone();
+        let labels = self.columns.clone();
         self.look::<F>(similarities, |own, other| {
             let a = numbers.value().data()[0];
             [margin.positive(own, a)[0], margin.negative(other, a)[0]]

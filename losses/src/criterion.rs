@@ -6,12 +6,14 @@ use crate::error::{Error, Result};
 use crate::info::Head;
 use crate::loss::{AnyLoss, Part};
 use crate::owned::{Held, OwnedKind};
+use crate::sampling;
 use crate::spec::{Spec, Term};
 use crate::table;
 use engine::rng::Key;
 use engine::{BufferId, Float, ParamId, Params, Tensor, Var};
 use nn::{Init, Pass, Scope};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What a network is trained to minimise: the weighted sum of the losses of a [`Spec`].
 ///
@@ -33,9 +35,12 @@ pub struct Criterion<T: Float> {
     angular: Option<ParamId>,
     owned: Vec<(&'static str, Handle)>,
     classes: usize,
+    dim: usize,
     step: u64,
     /// Steps in which margins rise.
     warm_up: u64,
+    /// How many classes a training pass compares with, if not with all.
+    sampled: Option<usize>,
 }
 
 /// Where an owned tensor is.
@@ -54,8 +59,12 @@ pub struct Outcome<T: Float> {
     pub terms: Vec<TermValue>,
     /// By which the classes are told apart, without any margin, `[N, C]`: the cosines, or inner
     /// products plus bias where the spec has no cosine loss. The prediction is the largest of a
-    /// row. `None` for a spec without class weights.
+    /// row. `None` for a spec without class weights. Of [sampled](Criterion::sample_classes) classes
+    /// there is a column for each.
     pub logits: Option<Tensor<T>>,
+    /// The column of each sample's own class in [`logits`](Outcome::logits), `[N]`: its label, where
+    /// classes are not sampled.
+    pub columns: Arc<[usize]>,
 }
 
 /// How hard a summand of a loss pulls.
@@ -157,8 +166,10 @@ impl<T: Float> Criterion<T> {
             angular,
             owned,
             classes,
+            dim,
             step: 0,
             warm_up: 0,
+            sampled: None,
         })
     }
 
@@ -194,6 +205,29 @@ impl<T: Float> Criterion<T> {
             true => (self.spec.clone()).with_margins(step as f64 / self.warm_up as f64),
             false => self.spec.clone(),
         }
+    }
+
+    /// Lets every training pass compare its samples with a share of the classes only: those of the
+    /// batch, filled up with others drawn at random. Only their weights are read and moved, so that
+    /// a step costs what this share costs. From some ten thousand classes on, a tenth of them trains
+    /// about as well as all: Partial FC, An et al. 2021, arXiv:2010.05222 and CVPR 2022,
+    /// arXiv:2203.15565. Evaluation compares with all.
+    ///
+    /// # Errors
+    /// Those of [`Spec::check_sampling`].
+    ///
+    /// # Panics
+    /// If the share is not above 0 and at most 1.
+    pub fn sample_classes(&mut self, share: f64) -> Result<()> {
+        assert!(share > 0.0 && share <= 1.0, "a share of {share}");
+        self.spec.check_sampling()?;
+        self.sampled = (share < 1.0).then(|| (share * self.classes as f64).ceil() as usize);
+        Ok(())
+    }
+
+    /// With how many classes a training pass compares, if there are not more in its batch.
+    pub fn classes_compared(&self) -> usize {
+        self.sampled.unwrap_or(self.classes)
     }
 
     /// Sets the training step, counted from 0, for losses that change with time: the annealing of
@@ -240,10 +274,20 @@ impl<T: Float> Criterion<T> {
                 classes: self.classes,
             });
         }
-        let setting = self.setting(pass);
-        let batch = Batch::new(embeddings, labels, &setting)?;
+        let training = pass.key();
+        let classes = match (training, self.sampled) {
+            (Some(key), Some(wanted)) => Some(sampling::draw(key, self.classes, wanted, labels)),
+            _ => None,
+        };
+        let place = |&label: &usize| match &classes {
+            Some(classes) => classes.partition_point(|&class| class < label),
+            None => label,
+        };
+        let columns: Arc<[usize]> = labels.iter().map(place).collect();
+        let setting = self.setting(pass, training, classes.as_ref());
+        let batch = Batch::new(embeddings, labels, &setting)?.among(&columns);
         let before = before.map(|features| Batch::new(features, labels, &setting));
-        let before = before.transpose()?;
+        let before = before.transpose()?.map(|batch| batch.among(&columns));
         let parts = self.parts(before.as_ref(), &batch)?;
         let terms = parts.iter().map(TermValue::of);
         let logits = match batch.logits()? {
@@ -254,6 +298,7 @@ impl<T: Float> Criterion<T> {
             loss: total(&parts),
             terms: terms.collect(),
             logits: logits.map(|logits| logits.value().clone()),
+            columns,
         };
         for (name, value) in before.iter().chain([&batch]).flat_map(|b| b.renewed.take()) {
             if let Some((_, Handle::State(id))) = self.owned.iter().find(|(n, _)| *n == name) {
@@ -272,11 +317,16 @@ impl<T: Float> Criterion<T> {
         parts(&self.losses, sides)
     }
 
-    fn setting(&self, pass: &mut Pass<'_, T>) -> Setting<T> {
+    fn setting(
+        &self,
+        pass: &Pass<'_, T>,
+        training: Option<Key>,
+        classes: Option<&Arc<[usize]>>,
+    ) -> Setting<T> {
         Setting {
-            heads: self.heads(pass),
+            heads: self.heads(pass, classes),
             step: self.step,
-            training: pass.key(),
+            training,
             held: Rc::new(Held::given(Default::default())),
             watch: None,
         }
@@ -299,7 +349,7 @@ impl<T: Float> Criterion<T> {
         loop {
             let leaf = Var::leaf(embeddings.clone());
             let leaf_before = before.map(|features| Var::leaf(features.clone()));
-            let setting = self.setting(&mut Pass::eval(params).tracked());
+            let setting = self.setting(&Pass::eval(params).tracked(), None, None);
             let batch = Batch::new(&leaf, labels, &setting)?;
             let before = leaf_before.as_ref();
             let before = before.map(|leaf| Batch::new(leaf, labels, &setting));
@@ -350,11 +400,21 @@ impl<T: Float> Criterion<T> {
         pass: &Pass<'_, T>,
         embeddings: &Var<T>,
     ) -> Result<Option<Var<T>>> {
-        let heads = self.heads(pass);
+        let heads = self.heads(pass, None);
         match heads.logits(embeddings)? {
             Some(logits) => Ok(Some(logits)),
             None => self.own_logits(embeddings, &heads),
         }
+    }
+
+    /// Whether there are such logits: not for losses of samples alone.
+    ///
+    /// # Errors
+    /// If `params` are of another model.
+    pub fn classifies(&self, params: &Params<T>) -> Result<bool> {
+        let embedding = Var::constant(Tensor::full([1, self.dim], T::ONE));
+        let logits = self.logits(&Pass::eval(params), &embedding)?;
+        Ok(logits.is_some())
     }
 
     /// Those of the first loss with class weights of its own.
@@ -362,7 +422,12 @@ impl<T: Float> Criterion<T> {
         own_logits(&self.losses, embeddings, heads)
     }
 
-    fn heads(&self, pass: &Pass<'_, T>) -> Heads<T> {
+    /// The class weights, or those of some classes, and what else the losses own.
+    fn heads(&self, pass: &Pass<'_, T>, classes: Option<&Arc<[usize]>>) -> Heads<T> {
+        let of_classes = |id| match classes {
+            Some(classes) => pass.rows(id, classes),
+            None => pass.param(id),
+        };
         let owned = |&(name, handle): &(&'static str, Handle)| {
             let value = match handle {
                 Handle::Learned(id) => pass.param(id),
@@ -371,10 +436,8 @@ impl<T: Float> Criterion<T> {
             (name, value)
         };
         Heads {
-            linear: self
-                .linear
-                .map(|(w, b)| (pass.param(w), b.map(|b| pass.param(b)))),
-            angular: self.angular.map(|w| pass.param(w)),
+            linear: self.linear.map(|(w, b)| (of_classes(w), b.map(of_classes))),
+            angular: self.angular.map(of_classes),
             owned: self.owned.iter().map(owned).collect(),
         }
     }

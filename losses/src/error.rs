@@ -76,6 +76,19 @@ pub enum Error {
         spec: String,
     },
 
+    /// Classes shall be sampled, and the loss needs them all.
+    #[error(
+        "`{spec}` cannot learn from a sample of the classes: {reason}\n  \
+         losses whose class weights are all they have for each class can, such as softmax, cosface, \
+         arcface and so-softmax, alone or beside losses of samples like triplet"
+    )]
+    NotSampled {
+        /// The losses.
+        spec: String,
+        /// What stands against it.
+        reason: String,
+    },
+
     /// A classifier over fewer than two classes.
     #[error("a loss over {classes} class(es): at least two are needed to tell them apart")]
     TooFewClasses {

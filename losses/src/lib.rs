@@ -92,6 +92,7 @@ pub mod pairs;
 mod profile;
 pub mod proxy;
 pub mod ring;
+mod sampling;
 pub mod sml;
 mod spec;
 mod suggest;

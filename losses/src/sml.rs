@@ -281,16 +281,17 @@ impl Sml {
             kappa: self.kappa,
         };
         Ok(match self.form {
-            Form::Sample => apply(op(batch.labels().clone()), [&batch.cosines()?])?,
+            Form::Sample => apply(op(batch.columns().clone()), [&batch.cosines()?])?,
             Form::Class | Form::Batch => {
-                apply(op(batch.labels().clone()), [&batch.cosines()?])?.mean()
+                apply(op(batch.columns().clone()), [&batch.cosines()?])?.mean()
             }
             Form::Pair => {
-                let present = present(batch.labels());
+                let present = present(batch.columns());
                 let weights = batch.unit_weight()?.try_rows(present.clone())?;
                 let points = Var::try_concat([&batch.unit_embeddings()?, &weights], 0)?;
-                let labels: Arc<[usize]> = batch.labels().iter().copied().chain(present).collect();
-                apply(op(labels), [&points.try_matmul_nt(&points)?])?.mean()
+                let columns: Arc<[usize]> =
+                    batch.columns().iter().copied().chain(present).collect();
+                apply(op(columns), [&points.try_matmul_nt(&points)?])?.mean()
             }
         })
     }

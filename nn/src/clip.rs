@@ -55,22 +55,24 @@ fn squares<T: Float>(params: &Params<T>) -> impl Iterator<Item = (&str, f64)> {
         let grad = params.grad(id);
         let parts = par::map_ranges(grad.len(), par::task_size(par::CHEAP, 1), |range| {
             let square = |g: &T| g.to_f64() * g.to_f64();
-            grad[range].iter().map(square).sum::<f64>()
+            let grad = &grad[range.clone()];
+            let parts = p
+                .arrived(range)
+                .map(|part| grad[part].iter().map(square).sum::<f64>());
+            parts.sum::<f64>()
         });
         (p.name(), parts.iter().sum())
     })
 }
 
 fn for_each_grad<T: Float>(params: &mut Params<T>, f: impl Fn(T) -> T + Sync + Send) {
-    let ranges: Vec<_> = params
-        .iter()
-        .filter(|(_, p)| p.has_grad())
-        .map(|(_, p)| p.range())
-        .collect();
-    for range in ranges {
-        let grad = &mut params.grads_mut()[range];
-        par::chunks(grad, par::task_size(par::CHEAP, 1), |_, grad| {
-            grad.iter_mut().for_each(|g| *g = f(*g));
+    let (grads, list) = params.split_grads();
+    for param in list.iter().filter(|p| p.has_grad()) {
+        let task = par::task_size(par::CHEAP, 1);
+        par::chunks(&mut grads[param.range()], task, |start, grad| {
+            for part in param.arrived(start..start + grad.len()) {
+                grad[part].iter_mut().for_each(|g| *g = f(*g));
+            }
         });
     }
 }
@@ -122,6 +124,21 @@ mod tests {
         // max / (norm + 1e-6), as in PyTorch
         assert!((params.grad(a)[0] - 3.0 * 6.5 / 13.000001).abs() < 1e-15);
         assert!((grad_norm(&params) - 6.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn only_rows_with_a_gradient_count() {
+        let mut params = Params::<f64>::new();
+        let table = params.add("table", Tensor::full([4, 2], 1.5));
+        params.grads_mut().fill(1e9); // left by steps before
+        let loss = params.rows(table, [1, 3].into()).square().sum();
+        loss.backward_into(&mut params).map(drop).unwrap();
+        assert_eq!(par::with_smallest_tasks(|| grad_norm(&params)), 6.0);
+        assert_eq!(clip_grad_norm(&mut params, 3.0), 6.0);
+        assert!((grad_norm(&params) - 3.0).abs() < 1e-6);
+        assert!((clip_grad_value(&mut params, 0.5) - 3.0).abs() < 1e-6);
+        let whole = params.whole_grad(table);
+        assert_eq!(whole.data(), &[0.0, 0.0, 0.5, 0.5, 0.0, 0.0, 0.5, 0.5]);
     }
 
     #[test]

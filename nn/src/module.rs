@@ -7,6 +7,7 @@ use crate::export::{ExportError, Exporter, Value};
 use crate::init::Init;
 use crate::summary::Trace;
 use std::cell::RefCell;
+use std::sync::Arc;
 
 /// A layer or a network: a function of its input and of parameters that live in [`Params`].
 ///
@@ -140,6 +141,18 @@ impl<'a, T: Float> Pass<'a, T> {
         match self.tracked {
             true => self.params.var(id),
             false => Var::constant(self.params.value(id)),
+        }
+    }
+
+    /// Some rows of a parameter, tracked as [`param`](Pass::param) is: see [`Params::rows`].
+    ///
+    /// # Panics
+    /// If the rows do not rise, or there are not so many.
+    pub fn rows(&self, id: ParamId, rows: &Arc<[usize]>) -> Var<T> {
+        let value = self.params.rows(id, rows.clone());
+        match self.tracked {
+            true => value,
+            false => value.detach(),
         }
     }
 

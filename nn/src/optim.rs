@@ -1,8 +1,9 @@
 //! Optimizers: one pass over the arena per step, no temporaries.
 //!
 //! The formulas are PyTorch's, term by term and in its order of rounding. A parameter that is
-//! frozen, or that no gradient has reached, is left alone together with its state. Each
-//! parameter's `lr_mult` scales the learning rate and `decay` switches weight decay.
+//! frozen, or that no gradient has reached, is left alone together with its state; so are single
+//! rows where gradients reach only some (see [`Params::rows`]). Each parameter's `lr_mult` scales
+//! the learning rate and `decay` switches weight decay.
 
 mod adam;
 mod sgd;

@@ -149,6 +149,21 @@ fn a_damaged_state_falls_back_to_the_one_before_it() {
     assert_same_end(&whole, &hurt);
 }
 
+/// The classes that a step compares with follow from its number, too, and the others wait with
+/// their momentum.
+#[test]
+fn sampled_classes_resume_too() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, pieces] = ["whole", "pieces"].map(|name| folder.path().join(name));
+    let config = config(&["loss=arcface:s=16", "sampled_classes=0.3"]);
+    let (mut run, mut trainer) = start(&whole, &config);
+    assert_eq!(trainer.criterion().classes_compared(), 3);
+    trainer.train(&mut run, Style::None).unwrap();
+    train_in_pieces(&pieces, &config);
+    assert_same_end(&whole, &pieces);
+}
+
 /// The margin of a step follows from its number alone.
 #[test]
 fn margins_that_rise_resume_too() {

@@ -5,7 +5,7 @@ use engine::ops::{BatchNorm, Conv2d, Gelu, MatMul, MaxPool2d, PRelu, Pass, Relu,
 use engine::rng::Key;
 use engine::{Op, Params, Shape, Tensor, Var};
 use losses::{Criterion, Spec};
-use nn::Scope;
+use nn::{Optimizer, Scope, Sgd};
 use serde::Serialize;
 
 /// An operation on a shape.
@@ -32,7 +32,7 @@ impl Case {
 /// One way of running a case.
 #[derive(Debug, Serialize)]
 pub struct Row {
-    /// Forward, backward, or the gradient of one input.
+    /// Forward, backward, the gradient of one input, or a whole step.
     pub pass: &'static str,
     /// The algorithm, where there is a choice.
     pub algorithm: &'static str,
@@ -58,9 +58,12 @@ pub fn cases() -> Vec<Case> {
         all.push(plain("max_pool 2/2", MaxPool2d { window }, [shape.into()]));
         all.push(plain("add", engine::ops::Add, [shape.into(); 2]));
     }
-    for &(batch, dim, classes) in HEADS {
-        for info in losses::LOSSES {
-            all.push(head(info.name, batch, dim, classes));
+    for shape in HEADS {
+        all.extend(losses::LOSSES.iter().map(|info| head(info.name, shape)));
+    }
+    for shape in SAMPLED_HEADS {
+        for loss in ["softmax", "normface", "arcface", "so-softmax", "cs-softmax"] {
+            all.push(head(loss, shape));
         }
     }
     all
@@ -111,7 +114,34 @@ const CONVOLUTIONS: &[[usize; 6]] = &[
 const MAPS: [[usize; 4]; 3] = [[128, 28, 28, 64], [256, 15, 15, 256], [128, 7, 7, 64]];
 
 /// Batch, numbers of an embedding, classes.
-const HEADS: &[(usize, usize, usize)] = &[(128, 256, 10), (128, 512, 1000), (128, 512, 100_000)];
+/// What a loss sees: embeddings and class weights.
+struct HeadShape {
+    batch: usize,
+    dim: usize,
+    classes: usize,
+    /// The share of the classes that a step compares with.
+    share: f64,
+}
+
+const fn head_shape(batch: usize, dim: usize, classes: usize, share: f64) -> HeadShape {
+    HeadShape {
+        batch,
+        dim,
+        classes,
+        share,
+    }
+}
+
+const HEADS: &[HeadShape] = &[
+    head_shape(128, 256, 10, 1.0),
+    head_shape(128, 512, 1000, 1.0),
+    head_shape(128, 512, 100_000, 1.0),
+];
+
+const SAMPLED_HEADS: &[HeadShape] = &[
+    head_shape(128, 512, 100_000, 0.1),
+    head_shape(128, 128, 1_000_000, 0.1),
+];
 
 fn random(shape: Shape, name: &str) -> Tensor<f32> {
     let mut rng = Key::new(0).named(name).rng();
@@ -247,17 +277,31 @@ fn convolution([n, side, c, o, kernel, stride]: [usize; 6]) -> Case {
     })
 }
 
-/// A whole loss with its class weights, forward and backward.
-fn head(loss: &'static str, batch: usize, dim: usize, classes: usize) -> Case {
+/// A whole loss with its class weights: forward, backward, and their update.
+fn head(loss: &'static str, shape: &'static HeadShape) -> Case {
+    let &HeadShape {
+        batch,
+        dim,
+        classes,
+        share,
+    } = shape;
+    let sampled = match share {
+        1.0 => String::new(),
+        share => format!(", {} %", 100.0 * share),
+    };
     Case::new(
-        format!("loss {loss} {batch}x{dim}, {classes} classes"),
+        format!("loss {loss} {batch}x{dim}, {classes} classes{sampled}"),
         move |seconds| {
             let mut params = Params::<f32>::new();
             let spec: Spec = loss.parse().expect("a name in the table");
             let mut root = Scope::root(&mut params, 0);
-            let Ok(criterion) = Criterion::new(&spec, &mut root, classes, dim) else {
+            let Ok(mut criterion) = Criterion::new(&spec, &mut root, classes, dim) else {
                 return Vec::new();
             };
+            if share < 1.0 {
+                (criterion.sample_classes(share)).expect("these losses can be sampled");
+            }
+            let mut optimizer = Sgd::new(0.9, false, 5e-4);
             let embeddings = Var::leaf(random([batch, dim].into(), "embeddings"));
             let labels: Vec<usize> = (0..batch).map(|i| i / 4 % classes).collect();
             let once = |params: &mut Params<f32>| {
@@ -277,15 +321,16 @@ fn head(loss: &'static str, batch: usize, dim: usize, classes: usize) -> Case {
                 || (),
                 |()| {
                     once(&mut params);
-                    params.clear_grads();
+                    optimizer.step(&mut params, 1e-3);
                 },
             );
             vec![Row {
-                pass: "both",
+                pass: "step",
                 algorithm: "",
                 seconds: times,
-                flops: (3 * 2 * batch * dim * classes) as f64,
-                bytes: bytes(&[[classes, dim].into()]) * 2.0,
+                flops: (3 * 2 * batch * dim * criterion.classes_compared()) as f64,
+                // The update reads weight, gradient and momentum and writes two of them.
+                bytes: bytes(&[[criterion.classes_compared(), dim].into()]) * 5.0,
             }]
         },
     )

@@ -60,6 +60,10 @@ pub struct Setting<'a> {
     pub batch: usize,
     /// Threads.
     pub threads: usize,
+    /// Classes of the head.
+    pub classes: usize,
+    /// The share of them that a step compares with.
+    pub sampled_classes: f64,
     /// The loss.
     pub loss: &'a Spec,
     /// How long to measure, at least.
@@ -75,6 +79,10 @@ pub struct Report {
     pub batch: usize,
     /// Threads.
     pub threads: usize,
+    /// Classes of the head.
+    pub classes: usize,
+    /// With how many of them a step compares.
+    pub compared: usize,
     /// The loss.
     pub loss: String,
     /// Seconds of a step.
@@ -124,13 +132,20 @@ pub fn run(setting: &Setting) -> Result<Report> {
 }
 
 fn run_here(setting: &Setting) -> Result<Report> {
-    let Setting { network, batch, .. } = *setting;
+    let Setting {
+        network,
+        batch,
+        classes,
+        ..
+    } = *setting;
     let mut params = Params::<f32>::new();
     let mut root = Scope::root(&mut params, 0);
     let model = Model::find(network.model)?;
     let net = model.build(&mut root.child("backbone"), network.image, None)?;
-    let mut criterion =
-        Criterion::new(setting.loss, &mut root, network.classes, net.embedding_dim)?;
+    let mut criterion = Criterion::new(setting.loss, &mut root, classes, net.embedding_dim)?;
+    if setting.sampled_classes < 1.0 {
+        criterion.sample_classes(setting.sampled_classes)?;
+    }
     let mut optimizer = OptimizerConfig::Sgd {
         momentum: 0.9,
         nesterov: false,
@@ -142,7 +157,7 @@ fn run_here(setting: &Setting) -> Result<Report> {
     let [h, w, c] = network.image;
     let images = Tensor::from_fn([batch, h, w, c], |_| rng.normal() as f32);
     let images = Var::constant(images);
-    let labels: Vec<usize> = (0..batch).map(|i| i % network.classes.min(10)).collect();
+    let labels: Vec<usize> = (0..batch).map(|i| i % classes.min(10)).collect();
     let key = Key::new(0).named("train");
     let (mut step, mut last_loss, mut updating) = (0, 0.0, 0.0);
     let mut train = |updating: &mut f64| -> Result<()> {
@@ -211,12 +226,14 @@ fn run_here(setting: &Setting) -> Result<Report> {
         .iter()
         .map(|r| r.multiply_adds)
         .find(|&n| n > 0);
-    let head = net.embedding_dim * network.classes;
+    let head = net.embedding_dim * criterion.classes_compared();
     let products = 3 * (summary.multiply_adds() + head) - first.unwrap_or(0);
     Ok(Report {
         network: network.name,
         batch,
         threads: setting.threads,
+        classes,
+        compared: criterion.classes_compared(),
         loss: setting.loss.to_string(),
         seconds,
         images_per_second: batch as f64 / seconds.median,

@@ -7,7 +7,8 @@ Examples:
   hypersphere bench peak                    multiply-adds and memory, by threads
   hypersphere bench ops conv2d              every convolution: time, GF/s, algorithm
   hypersphere bench step                    six networks, and where the time goes
-  hypersphere bench step vgg -j 1,2,4 -b 32,128,512 --json";
+  hypersphere bench step vgg -j 1,2,4 -b 32,128,512 --json
+  hypersphere bench step vgg --classes 10,1000,100000 --loss arcface";
 
 /// `bench`
 #[derive(Subcommand, Debug)]
@@ -48,6 +49,12 @@ pub struct BenchStep {
     /// Threads; several make a curve
     #[arg(short = 'j', long, value_name = "N", value_delimiter = ',')]
     pub threads: Vec<usize>,
+    /// Classes of the head, instead of each network's own; several make a curve
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    pub classes: Vec<usize>,
+    /// The share of the classes that a step compares with, as `sampled_classes` in training
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub sampled_classes: f64,
     /// The loss
     #[arg(long, value_name = "SPEC", default_value = "softmax")]
     pub loss: String,

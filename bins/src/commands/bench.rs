@@ -4,7 +4,7 @@ use crate::bench::ops;
 use crate::bench::step::{self, NETWORKS, Network, Report, Setting};
 use crate::cli::bench::{Bench, BenchOps, BenchStep};
 use crate::config::{ConfigError, did_you_mean};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use engine::{Isa, par, peak};
 use losses::Spec;
 use serde::Serialize;
@@ -141,6 +141,15 @@ fn networks(names: &[String]) -> Result<Vec<&'static Network>> {
 fn steps(options: &BenchStep) -> Result<()> {
     let machine = Machine::this();
     let spec: Spec = (options.loss.parse()).with_context(|| format!("--loss {}", options.loss))?;
+    let share = options.sampled_classes;
+    if !(share > 0.0 && share <= 1.0) {
+        bail!(ConfigError(format!(
+            "--sampled-classes {share}: a share of the classes is above 0 and at most 1"
+        )));
+    }
+    if let Some(&few) = options.classes.iter().find(|&&classes| classes < 2) {
+        bail!(ConfigError(format!("--classes {few}: two classes or more")));
+    }
     let networks = networks(&options.networks)?;
     let threads = match options.threads.as_slice() {
         [] => vec![par::threads()],
@@ -158,9 +167,10 @@ fn steps(options: &BenchStep) -> Result<()> {
             );
         }
         println!(
-            "\n{:<9} {:>6} {:>7} {:>10} {:>17} {:>9} {:>8} {:>8} {:>7}",
+            "\n{:<9} {:>6} {:>7} {:>7} {:>10} {:>17} {:>9} {:>8} {:>8} {:>7}",
             "network",
             "batch",
+            "classes",
             "threads",
             "ms a step",
             "(least … 90 %)",
@@ -173,15 +183,22 @@ fn steps(options: &BenchStep) -> Result<()> {
     let mut reports = Vec::new();
     for network in networks {
         for peak in &peaks {
-            let batches = match options.batch.as_slice() {
-                [] => vec![network.batch],
+            let or = |given: &[usize], usual| match given {
+                [] => vec![usual],
                 some => some.to_vec(),
             };
-            for batch in batches {
+            let classes = or(&options.classes, network.classes);
+            let batches = or(&options.batch, network.batch);
+            let curve = batches
+                .iter()
+                .flat_map(|&b| classes.iter().map(move |&c| (b, c)));
+            for (batch, classes) in curve {
                 let report = step::run(&Setting {
                     network,
                     batch,
                     threads: peak.threads,
+                    classes,
+                    sampled_classes: options.sampled_classes,
                     loss: &spec,
                     seconds: options.seconds,
                 })?;
@@ -207,9 +224,10 @@ fn print_step(report: &Report, peak: &Peak) {
         report.flops / report.seconds.median,
     );
     println!(
-        "{:<9} {:>6} {:>7} {:>10} {:>17} {:>9.0} {:>8.1} {:>6.0} % {:>4.0} MB",
+        "{:<9} {:>6} {:>7} {:>7} {:>10} {:>17} {:>9.0} {:>8.1} {:>6.0} % {:>4.0} MB",
         report.network,
         report.batch,
+        report.classes,
         report.threads,
         ms(report.seconds.median),
         format!("{} … {}", ms(report.seconds.min), ms(report.seconds.p90)),

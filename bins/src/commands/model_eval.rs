@@ -277,10 +277,7 @@ impl<T: Float> Network<T> {
     fn gradients(&self) -> Vec<(String, Tensor<T>)> {
         let trainable = self.params.iter().filter(|(_, p)| p.trainable);
         let gradient = |(id, p): (ParamId, &engine::Param<T>)| {
-            let gradient = match p.has_grad() {
-                true => Tensor::new(p.shape(), self.params.grad(id)),
-                false => Tensor::zeros(p.shape()),
-            };
+            let gradient = self.params.whole_grad(id);
             if let Some(origin) = self.origins.iter().find(|o| o.id == id) {
                 return (origin.key.clone(), origin.in_file(&gradient));
             }

@@ -260,8 +260,14 @@ fn introduction(trainer: &Trainer, config: &Config) -> Result<Vec<String>> {
             "margins rise from none over the first {share:.0} % of the steps"
         ));
     }
-    let expected =
-        losses::expected_initial_loss(&criterion.spec_at(0), classes, trainer.net().embedding_dim)?;
+    let compared = criterion.classes_compared();
+    if compared < classes {
+        lines.push(format!(
+            "each step compares with {compared} of the {classes} classes, drawn at random"
+        ));
+    }
+    let dim = trainer.net().embedding_dim;
+    let expected = losses::expected_initial_loss(&criterion.spec_at(0), compared, dim)?;
     lines.push(format!("first loss to expect: about {expected:.2}"));
     Ok(lines)
 }
@@ -329,11 +335,14 @@ fn result_line(figures: &Figures, protocol: Protocol, items: &str) -> String {
         .copied()
         .filter(|k| *k != key)
         .collect();
+    let others = match figures.line(&others) {
+        none if none.is_empty() => none,
+        others => format!("; {others}"),
+    };
     format!(
-        "test {} {}  ({} {items}, weights of the last epoch; {})",
+        "test {} {}  ({} {items}, weights of the last epoch{others})",
         figures::label(key),
         figures::shown(key, value),
         figures.images,
-        figures.line(&others)
     )
 }

@@ -137,6 +137,9 @@ impl Series {
             let of_loss = || format!("the loss `{}`", config.loss);
             config.validate().with_context(of_loss)?;
             let spec: Spec = config.loss.parse().with_context(of_loss)?;
+            if config.sampled_classes < 1.0 {
+                spec.check_sampling()?;
+            }
             nn::Model::find(&config.model.name)?;
             if config.margin_warmup > 0.0 && !spec.has_margins() {
                 let spec = config.loss.clone();

@@ -52,12 +52,14 @@ pub fn judge(found: &Embedded) -> Figures {
         return figures;
     };
     let classes = known.logits.len() / labels.len().max(1);
-    let mean = mean_cosines(&known.cosines, classes.max(1), labels);
     let mut figures = figures
         .with("loss", known.loss)
-        .with("accuracy", accuracy(&known.logits, classes, labels))
-        .with("cosine_own", mean.own)
-        .with("cosine_others", mean.others);
+        .with("accuracy", accuracy(&known.logits, classes, labels));
+    if !known.cosines.is_empty() {
+        let mean = mean_cosines(&known.cosines, classes.max(1), labels);
+        figures.push("cosine_own", mean.own);
+        figures.push("cosine_others", mean.others);
+    }
     if classes > 5 {
         figures.push("top_5", top_k_accuracy(&known.logits, classes, labels, 5));
     }

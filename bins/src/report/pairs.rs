@@ -83,7 +83,8 @@ impl Pairs {
             groups: &[("same class", &same), ("different classes", &different)],
             threshold: Some(threshold),
         })?];
-        if let Some(known) = &tested.evaluation.found.known {
+        let known = tested.evaluation.found.known.as_ref();
+        if let Some(known) = known.filter(|known| !known.cosines.is_empty()) {
             let (own, others) = known.by_own(&tested.evaluation.found.labels);
             drawn.push(plot::histogram(&Cosines {
                 title: "To the class weights",

@@ -131,7 +131,7 @@ impl Health {
 /// Something that is wrong, and what helps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// `collapse`, `divergence`, `saturated`, `dead` or `stuck`.
+    /// `collapse`, `divergence`, `saturated`, `dead`, `stuck` or `opposite`.
     pub kind: String,
     /// The term of the loss that it is about.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -190,7 +190,7 @@ impl Trainer {
         };
         let spread = Spread::new(rows, &labels);
         let finite = |x: f64| Some(x).filter(|x| x.is_finite());
-        let theta = class_weights(&self.params).ok();
+        let theta = class_weights(&self.params);
         let theta = theta.map(|weights| mean_angle(rows, &weights, &labels));
         Ok(Some(Health {
             images: labels.len(),
@@ -267,6 +267,7 @@ pub(super) fn findings(rows: &[EpochRow], row: &EpochRow, situation: &Situation)
     found.extend(collapse(health, situation));
     found.extend(divergence(rows, row));
     found.extend(stuck(row, health, situation));
+    found.extend(opposite(health));
     for (i, term) in health.terms.iter().enumerate() {
         found.extend(idle_term(rows, row, situation, i, term));
     }
@@ -317,6 +318,20 @@ fn collapse(health: &Health, situation: &Situation) -> Option<Finding> {
         }
     };
     Some(finding("collapse", None, what, cure))
+}
+
+/// Settled where the class weights are furthest. ArcFace's margin on the angle is continued past
+/// π − m by a smaller one on the cosine, so a training whose first steps overshoot may stay there: the
+/// classes are told apart, but by small differences of cosines near −1.
+fn opposite(health: &Health) -> Option<Finding> {
+    let theta = health.theta_own.filter(|&theta| theta > 120.0)?;
+    let what = format!(
+        "the embeddings lie opposite to all class weights, {theta:.0}° from their own on average; \
+         margins on the angle have less effect there, and training has settled"
+    );
+    let cure = "from the start: `margin_warmup = 0.5`, or a margin on the cosine \
+                (`cosface`); a smaller `lr` or margin alone does not help";
+    Some(finding("opposite", None, what, cure))
 }
 
 /// The loss has risen far above its best.

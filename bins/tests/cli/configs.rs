@@ -97,20 +97,24 @@ fn shells_and_readers_are_told_every_command() {
     assert!(folder.path().join("man1/hypersphere-loss-plot.1").is_file());
 }
 
+/// The arguments of a dry run of `mnist` with a loss and a setting.
+fn dry<'a>(loss: &'a str, setting: &'a str) -> [&'a str; 7] {
+    let train = ["train", "mnist", "--dry-run"];
+    [
+        train[0], train[1], train[2], "--loss", loss, "--set", setting,
+    ]
+}
+
+/// The first loss that a dry run says to expect.
+fn expected_loss(text: &str) -> f64 {
+    let rest = text.split("first loss to expect: about ").nth(1);
+    let number = rest.and_then(|rest| rest.split_whitespace().next());
+    number.unwrap().parse().unwrap()
+}
+
 #[test]
 fn margins_rise_only_where_there_are_any() {
     let folder = tempfile::tempdir().unwrap();
-    let dry = |loss: &'static str, share: &'static str| {
-        [
-            "train",
-            "mnist",
-            "--dry-run",
-            "--loss",
-            loss,
-            "--set",
-            share,
-        ]
-    };
     let text = succeed(
         folder.path(),
         &dry("arcface:s=64,m=0.5", "margin_warmup=0.1"),
@@ -120,12 +124,7 @@ fn margins_rise_only_where_there_are_any() {
         "{text}"
     );
     // Without its margin it begins near ln 10 and a few for the scale, not above 30.
-    let expected = text
-        .split("about ")
-        .nth(1)
-        .and_then(|rest| rest.split_whitespace().next());
-    let expected: f64 = expected.unwrap().parse().unwrap();
-    assert!((2.0..20.0).contains(&expected), "{text}");
+    assert!((2.0..20.0).contains(&expected_loss(&text)), "{text}");
     let parts = ["`softmax` has no margin", "arcface", "anneal"];
     fail(
         folder.path(),
@@ -135,4 +134,37 @@ fn margins_rise_only_where_there_are_any() {
     );
     let parts = ["`margin_warmup` must be a share", "margin_warmup=2"];
     fail(folder.path(), &dry("arcface", "margin_warmup=2"), 2, &parts);
+}
+
+#[test]
+fn classes_are_sampled_only_where_they_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |share| succeed(folder.path(), &dry("normface:s=16", share));
+    let [some, all] = ["sampled_classes=0.45", "sampled_classes=1"].map(run);
+    let line = "each step compares with 5 of the 10 classes, drawn at random";
+    assert!(some.contains(line) && !all.contains("each step compares"));
+    // Chance among five is ln 5, among ten ln 10.
+    assert!(
+        expected_loss(&some) < expected_loss(&all) - 0.4,
+        "{some}{all}"
+    );
+    for (loss, share, parts) in [
+        (
+            "softmax + center",
+            "sampled_classes=0.5",
+            ["`center` keeps", "arcface"],
+        ),
+        (
+            "subcenter-arcface",
+            "sampled_classes=0.5",
+            ["`subcenter-arcface` keeps", "for every class"],
+        ),
+        (
+            "arcface",
+            "sampled_classes=0",
+            ["`sampled_classes` must be", "above 0"],
+        ),
+    ] {
+        fail(folder.path(), &dry(loss, share), 2, &parts);
+    }
 }

@@ -46,6 +46,26 @@ pub fn read(path: PathBuf) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
+/// Losses that keep several directions for a class, or a distribution, classify by what they keep;
+/// there is no angle to "the" class weight, and everything else is as ever.
+#[test]
+fn losses_with_weights_of_their_own_kind_classify() {
+    let folder = workplace();
+    for loss in ["subcenter-arcface:s=16,m=0.2", "gaussian", "soft-triple"] {
+        let more = ["--epochs", "4", "--lr", "0.02", "--loss", loss];
+        let text = succeed(folder.path(), &train("run", &more));
+        let accuracy = text.strip_prefix("test accuracy ").unwrap();
+        let accuracy: f64 = accuracy.split(' ').next().unwrap().parse().unwrap();
+        assert!(accuracy > 15.0, "{loss}: {text}");
+        let ending = "(200 images, weights of the last epoch)\n";
+        assert!(text.ends_with(ending), "{text}");
+        let again = succeed(folder.path(), &["eval", "run"]);
+        assert!(again.contains(&format!("{accuracy:.2}")), "{text}{again}");
+        succeed(folder.path(), &["report", "run", "-o", "report.html"]);
+        std::fs::remove_dir_all(folder.path().join("run")).unwrap();
+    }
+}
+
 #[test]
 fn a_run_leaves_its_files_and_one_line_on_standard_output() {
     let folder = workplace();

@@ -62,7 +62,7 @@ fn mistakes_are_met_with_the_nearest_name_and_exit_code_2() {
         // Nothing can be classified with centres alone: said before the training, not after.
         (
             &["train", "mnist", "--loss", "center"],
-            &["no class weights", "softmax + 0.01*center"],
+            &["knows no classes", "softmax + triplet"],
         ),
         (
             &["train", "mnist", "--seed", "18446744073709551615"],

@@ -207,12 +207,7 @@ pub fn check_params(
         })
         .collect();
     for &id in &ids {
-        let param = params.param(id);
-        gradients.push(if param.has_grad() {
-            Tensor::new(param.shape(), params.grad(id))
-        } else {
-            Tensor::zeros(param.shape())
-        });
+        gradients.push(params.whole_grad(id));
     }
 
     let shared = RefCell::new(params);

@@ -98,7 +98,7 @@ impl Loss for AdaCos {
         let c = batch.cosines()?;
         let s = if self.dynamic {
             let next = batch.advance(SCALE, |s| {
-                let s = next_scale(s.item().to_f64(), c.value(), batch.labels());
+                let s = next_scale(s.item().to_f64(), c.value(), batch.columns());
                 Tensor::full([1], T::of(s))
             });
             next.item().to_f64()

@@ -110,7 +110,7 @@ impl Loss for CurricularFace {
         let c = batch.cosines()?;
         let t = batch.advance(STAGE, |t| {
             let classes = c.shape()[1];
-            let targets = c.value().data().chunks(classes).zip(&**batch.labels());
+            let targets = c.value().data().chunks(classes).zip(&**batch.columns());
             let sum: T = targets.map(|(row, &y)| row[y]).sum();
             let mean = sum / T::of(batch.labels().len().max(1) as f64);
             let rate = T::of(self.rate);

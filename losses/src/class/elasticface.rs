@@ -57,7 +57,7 @@ impl ElasticFace {
         if self.sorted {
             // The closer a sample is to its class, the smaller its margin.
             let c = cosines.value().data();
-            let target = |i: usize| c[i * cosines.shape()[1] + batch.labels()[i]].to_f64();
+            let target = |i: usize| c[i * cosines.shape()[1] + batch.columns()[i]].to_f64();
             let mut order: Vec<usize> = (0..n).collect();
             order.sort_by(|&a, &b| target(b).total_cmp(&target(a)));
             margins.sort_by(f64::total_cmp);

@@ -78,8 +78,7 @@ impl Loss for LSoftmax {
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
         let psi = self.0.at(batch.step());
         let z = batch.inner_products()?;
-        let labels = batch.labels().clone();
-        let target = batch.linear_weight().try_rows(labels)?;
+        let target = batch.linear_weight().try_rows(batch.columns().clone())?;
         let cosine = batch
             .unit_embeddings()?
             .try_mul(&target.try_l2_normalize()?)?

@@ -35,8 +35,8 @@ impl Loss for VirtualSoftmax {
     }
 
     fn forward<T: Float>(&self, batch: &Batch<'_, T>) -> Result<Vec<Part<T>>> {
-        let (z, labels) = (batch.inner_products()?, batch.labels().clone());
-        let target = batch.linear_weight().try_rows(labels)?;
+        let z = batch.inner_products()?;
+        let target = batch.linear_weight().try_rows(batch.columns().clone())?;
         let v = target.try_row_norms()?.try_mul(&batch.lengths()?)?;
         let v = v.try_reshape([z.shape()[0], 1])?;
         let z = Var::try_concat([&z, &v], 1)?;

@@ -97,7 +97,7 @@ impl Loss for ProxyAnchor {
             values: proxies.try_matmul_nt(&batch.unit_embeddings()?)?,
             relation: Relation {
                 rows: (0..proxies.shape()[0]).collect(),
-                columns: batch.labels().clone(),
+                columns: batch.columns().clone(),
                 reflexive: false,
             },
         };

@@ -79,12 +79,16 @@ impl<T: Float> Optimizer<T> for Adam<T> {
             let g = &grads[param.range()];
             let (p, moments) = (&mut values[param.range()], &mut self.moments[param.range()]);
             par::chunks2(p, task, moments, task, |i, p, moments| {
-                for ((p, [m, v]), &g) in p.iter_mut().zip(moments).zip(&g[i * task..]) {
-                    *p *= shrink;
-                    let g = g + decay * *p;
-                    *m = flushed(*m + take1 * (g - *m));
-                    *v = flushed(keep2 * *v + take2 * (g * g));
-                    *p -= rate * (*m / (v.sqrt() / root + eps));
+                let start = i * task;
+                for part in param.arrived(start..start + p.len()) {
+                    let (p, moments) = (&mut p[part.clone()], &mut moments[part.clone()]);
+                    for ((p, [m, v]), &g) in p.iter_mut().zip(moments).zip(&g[start..][part]) {
+                        *p *= shrink;
+                        let g = g + decay * *p;
+                        *m = flushed(*m + take1 * (g - *m));
+                        *v = flushed(keep2 * *v + take2 * (g * g));
+                        *p -= rate * (*m / (v.sqrt() / root + eps));
+                    }
                 }
             });
         }

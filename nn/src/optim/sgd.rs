@@ -53,18 +53,24 @@ impl<T: Float> Optimizer<T> for Sgd<T> {
             let g = &grads[param.range()];
             if self.velocity.is_empty() {
                 par::chunks(p, task, |start, p| {
-                    for (p, &g) in p.iter_mut().zip(&g[start..]) {
-                        *p -= lr * (g + decay * *p);
+                    for part in param.arrived(start..start + p.len()) {
+                        for (p, &g) in p[part.clone()].iter_mut().zip(&g[start..][part]) {
+                            *p -= lr * (g + decay * *p);
+                        }
                     }
                 });
                 continue;
             }
             let v = &mut self.velocity[param.range()];
             par::chunks2(p, task, v, task, |i, p, v| {
-                for ((p, v), &g) in p.iter_mut().zip(v).zip(&g[i * task..]) {
-                    let g = g + decay * *p;
-                    *v = flushed(momentum * *v + g);
-                    *p -= lr * if nesterov { g + momentum * *v } else { *v };
+                let start = i * task;
+                for part in param.arrived(start..start + p.len()) {
+                    let (p, v) = (&mut p[part.clone()], &mut v[part.clone()]);
+                    for ((p, v), &g) in p.iter_mut().zip(v).zip(&g[start..][part]) {
+                        let g = g + decay * *p;
+                        *v = flushed(momentum * *v + g);
+                        *p -= lr * if nesterov { g + momentum * *v } else { *v };
+                    }
                 }
             });
         }

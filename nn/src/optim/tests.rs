@@ -202,6 +202,53 @@ fn the_bits_do_not_depend_on_threads_or_tasks() {
     }
 }
 
+/// Where a gradient has reached some rows, these move as if it had reached all, and the others stay
+/// with their state.
+#[test]
+fn rows_without_a_gradient_are_left_alone() {
+    const WIDTH: usize = 11;
+    let steps: [&[usize]; 4] = [&[0, 2, 6], &[1, 2], &[], &[2, 3, 5, 6]];
+    for config in configs() {
+        let (mut params, ids) = model();
+        let mut optimizer = config.build();
+        for (rows, step) in steps.into_iter().zip(0..) {
+            // The twin sees the same gradient, of the whole.
+            let (mut twin, twin_ids) = model();
+            twin.values_mut().copy_from_slice(params.values());
+            let mut dense = config.build();
+            let state = optimizer.state(&params);
+            dense.load_state(&twin, &state).unwrap();
+            let before = params.value(ids[0]).data().to_vec();
+
+            let mut rng = Key::new(3).at(step).rng();
+            let grad = Tensor::from_fn([7, WIDTH], |_| rng.normal());
+            give_grad(&mut twin, twin_ids[0], &grad);
+            dense.step(&mut twin, 0.01);
+            let part = Var::constant(grad).try_rows(rows).unwrap();
+            let product = &params.rows(ids[0], rows.into()) * &part;
+            product.sum().backward_into(&mut params).map(drop).unwrap();
+            par::with_smallest_tasks(|| optimizer.step(&mut params, 0.01));
+
+            let (now, twin_now) = (params.value(ids[0]), twin.value(twin_ids[0]));
+            let (kept, twin_kept) = (optimizer.state(&params), dense.state(&twin));
+            for row in 0..7 {
+                let at = row * WIDTH..(row + 1) * WIDTH;
+                let moved = rows.contains(&row);
+                let expected = if moved { twin_now.data() } else { &before };
+                assert_eq!(now.data()[at.clone()], expected[at.clone()], "{config:?}");
+                for (((name, kept), (_, old)), (_, new)) in kept.iter().zip(&state).zip(&twin_kept)
+                {
+                    if name.ends_with("/plain") && kept.shape().rank() == 2 {
+                        let expected = if moved { new } else { old };
+                        let expected = &expected.data()[at.clone()];
+                        assert_eq!(&kept.data()[at.clone()], expected, "{name}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_saved_state_continues_with_the_same_bits() {
     for config in configs() {

@@ -45,7 +45,7 @@ pub(super) fn look(run: &Path, config: &Config) -> Vec<Remark> {
         }
     };
     let dim = trained.net.embedding_dim;
-    let weights = class_weights(&trained.params).ok();
+    let weights = class_weights(&trained.params);
     let weights = weights.as_ref().map(|weights| weights.data());
     match shown(config, &trained) {
         Ok((images, count)) => {

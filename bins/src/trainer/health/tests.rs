@@ -139,6 +139,17 @@ fn chance_after_many_steps_is_stuck() {
     assert_eq!(kinds(&[], &bad), Vec::<String>::new(), "too early to tell");
 }
 
+/// ArcFace with s = 30 and m = 0.5 did so on spoken digits, with 153°, from each of three seeds.
+#[test]
+fn embeddings_opposite_to_their_classes_are_told() {
+    let mut bad = row(1, &[term("arcface", 14.6, 0.3)]);
+    bad.health.as_mut().unwrap().theta_own = Some(153.0);
+    assert_eq!(kinds(&[], &bad), ["opposite"]);
+    // Fresh weights are at right angles to everything.
+    bad.health.as_mut().unwrap().theta_own = Some(93.0);
+    assert_eq!(kinds(&[], &bad), Vec::<String>::new());
+}
+
 #[test]
 fn the_rank_is_that_of_the_rows_whichever_are_more() {
     // Two directions used alike by three rows of five dimensions, and by eight of two.
