@@ -82,6 +82,7 @@ pub mod watch;
 pub use error::{Error, Result};
 pub use float::Float;
 pub use kernels::peak;
+pub use kernels::reduce::exponentiate;
 pub use kernels::simd::Isa;
 pub use op::{Op, Registered};
 pub use ops::OPERATIONS;

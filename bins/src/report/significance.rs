@@ -69,14 +69,14 @@ impl TTest {
 
 impl fmt::Display for TTest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = if self.paired {
-            "paired t-test"
-        } else {
-            "Welch's t-test"
+        // Welch's degrees of freedom are no whole number.
+        let (name, decimals) = match self.paired {
+            true => ("paired t-test", 0),
+            false => ("Welch's t-test", 1),
         };
         write!(
             f,
-            "{name}, t({:.3}) = {:.2}, p = {}",
+            "{name}, t({:.decimals$}) = {:.2}, p = {}",
             self.degrees,
             self.t,
             shown_p(self.p)

@@ -1,5 +1,6 @@
 //! Sums and maxima, of slices and over the middle axis of `[outer, n, inner]`.
 
+use super::simd::per_isa;
 use crate::float::Float;
 use crate::par;
 use crate::shape::Shape;
@@ -40,6 +41,23 @@ pub fn sum_slice<T: Float>(x: &[T]) -> T {
 /// The largest element of a slice; NaN if there is one, −∞ if there is nothing.
 pub fn max_slice<T: Float>(x: &[T]) -> T {
     fold_slice(x, T::NEG_INFINITY, T::max)
+}
+
+/// Brings numbers to their exponentials relative to the largest, `x ← e^(x − max)`, so that none
+/// overflows, and returns that largest and the sum of the exponentials.
+pub fn exponentiate<T: Float>(x: &mut [T]) -> [T; 2] {
+    let max = max_slice(x);
+    exponentials(x, max);
+    [max, sum_slice(x)]
+}
+
+per_isa! {
+    /// `x ← e^(x − max)`
+    fn exponentials<T: Float>(x: &mut [T], max: T) {
+        for x in x {
+            *x = (*x - max).exp();
+        }
+    }
 }
 
 /// `Σ f(a, b)` over two slices of one length.

@@ -6,7 +6,7 @@ use super::index::check_indices;
 use crate::error::{BadOperands, Result};
 use crate::float::Float;
 use crate::gradcheck::{Case, Gen, SIZES};
-use crate::kernels::reduce::{dot, max_slice, sum_pairs, sum_slice};
+use crate::kernels::reduce::{dot, exponentiate, sum_pairs, sum_slice};
 use crate::op::Op;
 use crate::par;
 use crate::tensor::Tensor;
@@ -35,11 +35,9 @@ impl Op<1> for Softmax {
     fn forward<T: Float>(&self, [x]: [&Tensor<T>; 1]) -> Result<(Tensor<T>, Tensor<T>)> {
         let mut y = Tensor::stale(x.shape());
         rows(&mut y, x, |y, x| {
-            let max = max_slice(x);
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = (x - max).exp();
-            }
-            let scale = T::ONE / sum_slice(y);
+            y.copy_from_slice(x);
+            let [_, sum] = exponentiate(y);
+            let scale = T::ONE / sum;
             for y in y {
                 *y *= scale;
             }
@@ -77,11 +75,9 @@ impl Op<1> for LogSoftmax {
     fn forward<T: Float>(&self, [x]: [&Tensor<T>; 1]) -> Result<(Tensor<T>, Tensor<T>)> {
         let mut y = Tensor::stale(x.shape());
         rows(&mut y, x, |y, x| {
-            let max = max_slice(x);
-            for (y, &x) in y.iter_mut().zip(x) {
-                *y = (x - max).exp();
-            }
-            let ln = sum_slice(y).ln();
+            y.copy_from_slice(x);
+            let [max, sum] = exponentiate(y);
+            let ln = sum.ln();
             for (y, &x) in y.iter_mut().zip(x) {
                 *y = x - max - ln;
             }
@@ -166,12 +162,10 @@ impl Op<1> for CrossEntropy {
             for (r, (p, y)) in p.chunks_mut(c).zip(y).enumerate() {
                 let i = task * rows + r;
                 let x = &x[i * c..][..c];
-                let max = max_slice(x);
+                p.copy_from_slice(x);
+                let [max, _] = exponentiate(p);
                 // A NaN is the maximum too, and makes the whole row NaN.
                 let top = x.iter().position(|&x| x == max || x.is_nan()).unwrap_or(0);
-                for (p, &x) in p.iter_mut().zip(x) {
-                    *p = (x - max).exp();
-                }
                 // Without the maximum, whose exponential is 1, the sum keeps its small digits:
                 // a confident sample has a small loss, not none.
                 let at_top = std::mem::replace(&mut p[top], T::ZERO);

@@ -58,19 +58,15 @@ impl Form for Softmax {
 
         // dz_j = ∂L/∂(exponent j), turned into ∂L/∂c_j on the way.
         let dz = smoothing - even - miss;
-        let (mut by_a, mut exponents) = (dz * fp_by_a, fp);
-        for (j, (g, &c)) in gradient.iter_mut().zip(c).enumerate() {
-            if j == y {
-                *g = dz * fp_by_c;
-            } else {
-                let [f, by_c, f_by_a] = negative(c);
-                let dz = *g * weight - even;
-                *g = dz * by_c;
-                by_a += dz * f_by_a;
-                exponents += f;
-            }
-        }
-        [softplus(gap) + (smoothing * fp - even * exponents), by_a]
+        let [exponents, by_a] = over_others(gradient, c, y, |g, c| {
+            let [f, by_c, f_by_a] = negative(c);
+            let dz = *g * weight - even;
+            *g = dz * by_c;
+            [f, dz * f_by_a]
+        });
+        gradient[y] = dz * fp_by_c;
+        let spread = smoothing * fp - even * (fp + exponents);
+        [softplus(gap) + spread, dz * fp_by_a + by_a]
     }
 
     fn lead(positive: f64, negative: f64) -> Option<f64> {
@@ -105,16 +101,15 @@ impl Form for Decoupled {
         let [fp, fp_by_c, fp_by_a] = positive(c[y]);
         let lse = exponentiate(c, y, gradient, |c| negative(c)[0]);
         let weight = w * sigmoid(lse.total) / lse.sum;
-        let dz = -sigmoid(-fp);
-        let mut by_a = dz * fp_by_a;
-        for (g, &c) in gradient.iter_mut().zip(c) {
-            let [_, by_c, f_by_a] = negative(c);
-            let dz = *g * weight; // 0 at the target
+        let [_, by_a] = over_others(gradient, c, y, |g, c| {
+            let [f, by_c, f_by_a] = negative(c);
+            let dz = *g * weight;
             *g = dz * by_c;
-            by_a += dz * f_by_a;
-        }
+            [f, dz * f_by_a]
+        });
+        let dz = -sigmoid(-fp);
         gradient[y] = dz * fp_by_c;
-        [softplus(-fp) + w * softplus(lse.total), by_a]
+        [softplus(-fp) + w * softplus(lse.total), dz * fp_by_a + by_a]
     }
 
     fn lead(positive: f64, negative: f64) -> Option<f64> {
@@ -137,14 +132,14 @@ impl Form for Separable {
         positive: impl Fn(T) -> [T; 3],
         negative: impl Fn(T) -> [T; 3],
     ) -> [T; 2] {
-        let (mut sum, mut by_a) = (T::ZERO, T::ZERO);
-        for (j, (g, &c)) in gradient.iter_mut().zip(c).enumerate() {
-            let [f, by_c, f_by_a] = if j == y { positive(c) } else { negative(c) };
+        let [sum, by_a] = over_others(gradient, c, y, |g, c| {
+            let [f, by_c, f_by_a] = negative(c);
             *g = by_c;
-            sum += f;
-            by_a += f_by_a;
-        }
-        [sum, by_a]
+            [f, f_by_a]
+        });
+        let [fp, fp_by_c, fp_by_a] = positive(c[y]);
+        gradient[y] = fp_by_c;
+        [fp + sum, fp_by_a + by_a]
     }
 
     fn lead(_: f64, _: f64) -> Option<f64> {
@@ -170,15 +165,14 @@ impl Form for Ratio {
     ) -> [T; 2] {
         let [fp, fp_by_c, fp_by_a] = positive(c[y]);
         let lse = exponentiate(c, y, gradient, |c| negative(c)[0]);
-        let mut by_a = -fp_by_a;
-        for (g, &c) in gradient.iter_mut().zip(c) {
-            let [_, by_c, f_by_a] = negative(c);
-            let dz = *g / lse.sum; // 0 at the target
+        let [_, by_a] = over_others(gradient, c, y, |g, c| {
+            let [f, by_c, f_by_a] = negative(c);
+            let dz = *g / lse.sum;
             *g = dz * by_c;
-            by_a += dz * f_by_a;
-        }
+            [f, dz * f_by_a]
+        });
         gradient[y] = -fp_by_c;
-        [lse.total - fp, by_a]
+        [lse.total - fp, by_a - fp_by_a]
     }
 
     fn lead(positive: f64, negative: f64) -> Option<f64> {
@@ -199,23 +193,47 @@ struct LogSumExp<T> {
 
 /// Writes e^(F(c_j) − max) to every `g[j]` but the target's, which becomes 0.
 fn exponentiate<T: Float>(c: &[T], y: usize, g: &mut [T], f: impl Fn(T) -> T) -> LogSumExp<T> {
-    let mut max = T::NEG_INFINITY;
-    for (j, (g, &c)) in g.iter_mut().zip(c).enumerate() {
+    for (g, &c) in g.iter_mut().zip(c) {
         *g = f(c);
-        if j != y {
-            max = max.max(*g);
-        }
     }
     g[y] = T::NEG_INFINITY;
-    let mut sum = T::ZERO;
-    for g in g.iter_mut() {
-        *g = (*g - max).exp();
-        sum += *g;
-    }
+    let [max, sum] = engine::exponentiate(g);
     LogSumExp {
         sum,
         total: max + sum.ln(),
     }
+}
+
+/// Running sums of one loop: they vectorise, and round less than one.
+const LANES: usize = 8;
+
+/// Calls `f` on the gradient and the similarity of every class but the target, and returns the sums
+/// of the two numbers that it returns.
+fn over_others<T: Float>(
+    gradient: &mut [T],
+    c: &[T],
+    y: usize,
+    f: impl Fn(&mut T, T) -> [T; 2],
+) -> [T; 2] {
+    let (before, after) = gradient.split_at_mut(y);
+    let mut sums = [[T::ZERO; LANES]; 2];
+    for (gradient, c) in [(before, &c[..y]), (&mut after[1..], &c[y + 1..])] {
+        let mut add = |lane: usize, [a, b]: [T; 2]| {
+            sums[0][lane] += a;
+            sums[1][lane] += b;
+        };
+        let whole = c.len() - c.len() % LANES;
+        let (blocks, rest) = gradient.split_at_mut(whole);
+        for (g, c) in blocks.chunks_exact_mut(LANES).zip(c.chunks_exact(LANES)) {
+            for lane in 0..LANES {
+                add(lane, f(&mut g[lane], c[lane]));
+            }
+        }
+        for (lane, (g, &c)) in rest.iter_mut().zip(&c[whole..]).enumerate() {
+            add(lane, f(g, c));
+        }
+    }
+    sums.map(|lanes| lanes.into_iter().sum())
 }
 
 /// ln(1 + e^x).

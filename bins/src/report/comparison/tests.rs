@@ -48,7 +48,7 @@ fn runs_are_grouped_by_all_but_their_seed_and_tested_in_pairs() {
     let parts = [
         "| softmax    | 1, 2, 3 | 3   | 91.33 ± 1.53 |",
         "| arcface\\|x | 1, 2, 3 | 3   | 94.00 ± 1.00 |",
-        "arcface|x against softmax: accuracy +2.667 percentage points; n = 3 and 3; paired t-test, t(2.000) = 4.00, p = 0.057. So few seeds",
+        "arcface|x against softmax: accuracy +2.667 percentage points; n = 3 and 3; paired t-test, t(2) = 4.00, p = 0.057. So few seeds",
         "a2-again repeats a seed",
         "| loss | \"softmax\" | \"arcface\\|x\" |",
     ];
@@ -65,7 +65,7 @@ fn other_seeds_make_it_welch_and_two_say_nothing() {
         ("c1", "cosface", 1, 0.99),
     ];
     let parts = [
-        "n = 2 and 2; Welch's t-test, t(2.000) = 5.66, p = 0.030. n = 2 says nothing",
+        "n = 2 and 2; Welch's t-test, t(2.0) = 5.66, p = 0.030. n = 2 says nothing",
         "cosface against softmax: accuracy +8.500 percentage points; n = 1 and 2. One seed",
     ];
     compared(&runs, &parts);
