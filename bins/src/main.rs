@@ -31,7 +31,13 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(format_args!("error: {}", message(&error)));
+            // What `config diff` was asked for is no error.
+            let kind = if error.is::<commands::config::Different>() {
+                ""
+            } else {
+                "error: "
+            };
+            tell(format_args!("{kind}{}", message(&error)));
             ExitCode::from(exit_code(&error))
         }
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Two configurations differ: exit code 1, as `diff` has it.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} keys differ")]
+#[error("{}", match .0 { 1 => "1 key differs".to_string(), n => format!("{n} keys differ") })]
 pub struct Different(usize);
 
 /// Runs a subcommand.

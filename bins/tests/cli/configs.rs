@@ -34,6 +34,7 @@ fn a_configuration_is_begun_shown_compared_and_checked() {
     let outcome = run(at, &["config", "diff", "my.toml", "other.toml"]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     assert_eq!(outcome.stdout.lines().count(), 1, "{}", outcome.stdout);
+    assert_eq!(outcome.stderr, "1 key differs\n");
     assert!(outcome.stdout.starts_with("lr: ") && outcome.stdout.ends_with("-> 0.025\n"));
 
     assert_eq!(
