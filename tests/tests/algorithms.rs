@@ -10,7 +10,7 @@ use nn::{Model, Module, OptimizerConfig, Pass, Scope};
 const STEPS: usize = 48;
 
 /// The loss of each step of a training run on real digits.
-fn curve(network: &str) -> Vec<f64> {
+fn curve(network: &str, rate: f64) -> Vec<f64> {
     let normalise = Normalise::new(&[mnist::MEAN], &[mnist::STD]).unwrap();
     let images = Images::new(mnist::embedded().train, normalise).unwrap();
     let loader = Loader::new(images, Order::shuffled(32), 3).unwrap();
@@ -40,7 +40,7 @@ fn curve(network: &str) -> Vec<f64> {
             let outcome = criterion.forward(&mut pass, &embeddings, &batch.labels);
             let loss = outcome.unwrap().loss;
             loss.backward_into(&mut params).unwrap();
-            optimizer.step(&mut params, 0.01);
+            optimizer.step(&mut params, rate);
             f64::from(loss.value().item())
         });
     steps.collect()
@@ -48,9 +48,11 @@ fn curve(network: &str) -> Vec<f64> {
 
 #[test]
 fn training_takes_the_same_course_with_fewer_multiplications() {
-    for network in ["vgg-light", "lenet++-light"] {
-        let direct = Algorithm::Direct.forced(|| curve(network));
-        let winograd = Algorithm::Winograd.forced(|| curve(network));
+    // Without batch-norm, 0.01 is at the edge of divergence (seed 6 is beyond it), where any change of
+    // rounding moves a part by up to 9 %; at half of that, four seeds stay within 1.5 %.
+    for (network, rate) in [("vgg-light", 0.01), ("lenet++-light", 0.005)] {
+        let direct = Algorithm::Direct.forced(|| curve(network, rate));
+        let winograd = Algorithm::Winograd.forced(|| curve(network, rate));
         assert_eq!([direct.len(), winograd.len()], [STEPS; 2]);
         assert_ne!(direct, winograd, "{network}: both ways are the same");
         // To many digits at first; then roundings grow, but the course stays.

@@ -1,5 +1,7 @@
 //! The command line of measurements.
 
+use super::train::Changes;
+use super::values::Threads;
 use clap::{Args, Subcommand};
 
 pub(super) const EXAMPLES: &str = "\
@@ -8,6 +10,7 @@ Examples:
   hypersphere bench ops conv2d              every convolution: time, GF/s, algorithm
   hypersphere bench step                    six networks, and where the time goes
   hypersphere bench step vgg -j 1,2,4 -b 32,128,512 --json
+  hypersphere bench data cifar10 --data cifar-10/    does the training wait for images?
   hypersphere bench step vgg --classes 10,1000,100000 --loss arcface";
 
 /// `bench`
@@ -23,6 +26,27 @@ pub enum Bench {
     Ops(BenchOps),
     /// Training steps: forward, backward and update on data in memory
     Step(BenchStep),
+    /// Whether the data keeps up with the training: decoding, augmentation, batches
+    Data(BenchData),
+}
+
+/// `bench data`
+#[derive(Args, Debug)]
+pub struct BenchData {
+    /// A recipe, or a folder of images, as of `train`
+    pub recipe: String,
+    /// What of the configuration is to be otherwise.
+    #[command(flatten)]
+    pub changes: Changes,
+    /// How many threads work.
+    #[command(flatten)]
+    pub threads: Threads,
+    /// How long to measure each, at most
+    #[arg(long, value_name = "S", default_value_t = 10.0)]
+    pub seconds: f64,
+    /// The result as JSON on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `bench ops`

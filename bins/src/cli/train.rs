@@ -48,7 +48,8 @@ pub struct Train {
     #[command(flatten)]
     pub threads: Threads,
     /// Continue an interrupted run, or series of runs, exactly as if it had not been interrupted
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["recipe", "config", "out"])]
+    #[arg(long, value_name = "RUN",
+          conflicts_with_all = ["recipe", "config", "out", "init", "fold"])]
     pub resume: Option<PathBuf>,
     /// End each run within this time, such as 45s, 30m or 1.5h: speed is measured, and if need be the
     /// schedule is made to end earlier; the resolved configuration has the number of steps
@@ -106,10 +107,10 @@ pub struct Changes {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub seed: Option<u64>,
     /// Weights to begin with: a checkpoint, or a safetensors file with PyTorch's names
-    #[arg(long, value_name = "WEIGHTS", conflicts_with = "resume")]
+    #[arg(long, value_name = "WEIGHTS")]
     pub init: Option<PathBuf>,
     /// The fold to test on, from 1, of data in folds; `all` tests on each in turn
-    #[arg(long, value_name = "K|all", conflicts_with = "resume")]
+    #[arg(long, value_name = "K|all")]
     pub fold: Option<Fold>,
     /// Any key of the configuration, such as optimizer.momentum=0.8
     #[arg(long = "set", value_name = "KEY=VALUE")]

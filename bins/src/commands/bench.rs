@@ -1,13 +1,16 @@
 //! `hypersphere bench`: what the processor can do, and what share of it the work takes.
 
+use crate::bench::feed;
 use crate::bench::ops;
 use crate::bench::step::{self, NETWORKS, Network, Report, Setting};
-use crate::cli::bench::{Bench, BenchOps, BenchStep};
+use crate::cli::bench::{Bench, BenchData, BenchOps, BenchStep};
+use crate::commands::train;
 use crate::config::{ConfigError, did_you_mean};
 use anyhow::{Context, Result, bail};
 use engine::{Isa, par, peak};
 use losses::Spec;
 use serde::Serialize;
+use std::time::Duration;
 
 /// Measures what was asked for.
 ///
@@ -18,7 +21,43 @@ pub fn run(what: &Bench) -> Result<()> {
         Bench::Peak { json } => peaks(*json),
         Bench::Ops(options) => operations(options),
         Bench::Step(options) => steps(options),
+        Bench::Data(options) => data(options),
     }
+}
+
+fn data(options: &BenchData) -> Result<()> {
+    options.threads.set()?;
+    let mut layers = train::begun(&options.recipe, !options.json)?;
+    options.changes.layer(&mut layers)?;
+    let seconds = Duration::try_from_secs_f64(options.seconds).map_err(|e| {
+        let seconds = options.seconds;
+        ConfigError(format!("--seconds {seconds}: {e}"))
+    })?;
+    let report = feed::run(layers.resolve()?, seconds)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+        return Ok(());
+    }
+    let feed::Report {
+        items, examples, ..
+    } = report;
+    Machine::this().print();
+    println!("{examples} training {items}, {} in a step", report.batch);
+    println!("reading the data set   {:>9.2} s", report.reading);
+    println!(
+        "loading, first epoch   {:>9.0} {items}/s",
+        report.first_epoch
+    );
+    println!(
+        "loading, next epoch    {:>9.0} {items}/s",
+        report.next_epoch
+    );
+    println!(
+        "training               {:>9.0} {items}/s, {:.1} % of the time waiting for them",
+        report.training,
+        100.0 * report.waiting
+    );
+    Ok(())
 }
 
 /// The ceilings for a number of threads.

@@ -80,15 +80,10 @@ fn configuration(options: &Train) -> Result<Option<Config>> {
                     .into()
             ));
         }
-        (Some(recipe), _) if is_path(recipe) => {
-            let Choice { layers, reasons } = choose(Path::new(recipe))?;
-            if options.progress.unwrap_or_else(Style::fitting).tells() {
-                let chosen = reasons.iter().map(|line| format!("chosen  {line}"));
-                chosen.for_each(tell);
-            }
-            layers
-        }
-        (Some(recipe), _) => Layers::recipe(recipe)?,
+        (Some(recipe), _) => begun(
+            recipe,
+            options.progress.unwrap_or_else(Style::fitting).tells(),
+        )?,
         (None, Some(_)) => Layers::default(),
     };
     if let Some(path) = &options.config {
@@ -96,6 +91,23 @@ fn configuration(options: &Train) -> Result<Option<Config>> {
     }
     options.changes.layer(&mut layers)?;
     layers.resolve().map(Some)
+}
+
+/// The configuration that a recipe is, or that is chosen for a folder; the reasons are told if so
+/// wanted.
+///
+/// # Errors
+/// If there is no such recipe, or the folder has nothing to train on.
+pub fn begun(recipe: &str, tells: bool) -> Result<Layers> {
+    if !is_path(recipe) {
+        return Layers::recipe(recipe);
+    }
+    let Choice { layers, reasons } = choose(Path::new(recipe))?;
+    if tells {
+        let chosen = reasons.iter().map(|line| format!("chosen  {line}"));
+        chosen.for_each(tell);
+    }
+    Ok(layers)
 }
 
 /// Whether this is a path and no recipe's name: the folder `mnist/` is, `mnist` is not.

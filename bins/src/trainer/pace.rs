@@ -23,6 +23,8 @@ pub struct Rehearsal {
 pub struct Pace {
     /// Seconds of a step, waiting for data included.
     pub step: f64,
+    /// Those of them that are spent waiting for data.
+    pub waiting: f64,
     /// Seconds of the evaluation after each epoch.
     pub validation: f64,
     /// Seconds of the evaluation at the end.
@@ -93,6 +95,7 @@ impl Trainer {
         let enough = (limit / 20).min(ENOUGH);
         let mut batches = self.loaders.train.epoch(0);
         let (mut steps, mut seconds, mut per_image) = (0, 0.0, 0.0);
+        let mut waited_first = Duration::ZERO;
         let started = Instant::now();
         loop {
             let before = Instant::now();
@@ -105,6 +108,7 @@ impl Trainer {
                 // The first step prepares what the others reuse; its time is worth nothing, and is
                 // taken only if there is no other.
                 per_image = self.seconds_to_embed(&batch);
+                waited_first = batches.waited();
             }
             steps += 1;
             if steps > 1 && started.elapsed() >= enough {
@@ -114,10 +118,13 @@ impl Trainer {
         if steps == 1 {
             seconds = started.elapsed().as_secs_f64();
         }
+        let counted = f64::from((steps - 1).max(1));
+        let waiting = (batches.waited() - waited_first).as_secs_f64() / counted;
         drop(batches);
         let judged = |part: &Judged| per_image * part.len() as f64;
         let pace = Pace {
-            step: seconds / f64::from((steps - 1).max(1)),
+            step: seconds / counted,
+            waiting,
             validation: self.loaders.validation.as_ref().map_or(0.0, judged),
             test: judged(&self.loaders.test),
             steps_of_epoch: self.loaders.train.batches() as u64,
@@ -158,6 +165,7 @@ mod tests {
     fn steps_fill_the_planned_time_and_not_more() {
         let pace = Pace {
             step: 0.1,
+            waiting: 0.0,
             validation: 2.0,
             test: 5.0,
             steps_of_epoch: 100,

@@ -1,6 +1,7 @@
 //! The program as a user meets it: arguments in; files, two streams and an exit code out.
 
 mod accidents;
+mod benchmarks;
 mod configs;
 mod daily;
 mod data;
